@@ -1,0 +1,340 @@
+//! Owns the step from source text to symbols, references, imports and chunks. Pure: unsaved text
+//! works as well as a file. It must not know storage or paths.
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+
+use tree_sitter::{Node, ParseOptions, Parser, QueryCursor, StreamingIterator, Tree};
+
+use crate::IndexError;
+use crate::chunk::partition;
+use crate::lang::{Capture, Compiled, Language};
+use crate::line::Lines;
+use crate::markdown;
+use crate::symbol::{Extracted, Import, Symbol, SymbolKind, Use};
+
+/// Longest signature and documentation line, in characters.
+const LONGEST_LINE: usize = 200;
+/// The parser is given the text in pieces of this many bytes, so that it can be seen how often it
+/// reads the same text again: an unclosed raw string makes it read to the end and start over.
+const PIECE: usize = 4096;
+/// Pieces the parser may ask for: so many, and so many times the text. Counting instead of timing
+/// keeps the result the same on every machine.
+const PIECES: usize = 4_000;
+const REREADS: usize = 32;
+/// Work that looking for definitions may cost in broken parts: it grows with the square of the
+/// number of nodes that lie side by side in one of them.
+const BROKEN_WORK: u64 = 10_000_000;
+/// Brackets nested deeper are not parsed: the parser frees its stack by recursion and would exhaust
+/// ours. Source that people write nests some tens deep.
+const DEEPEST_NESTING: usize = 2_000;
+/// Comment and attribute lines above a definition that count as its own.
+const LONGEST_LEAD: usize = 60;
+
+/// Extracts what is known about `source`. `None` as language gives chunks of plain text.
+///
+/// ```
+/// let rust = countersign_index::lang::for_path("lib.rs");
+/// let found = countersign_index::extract::extract(rust, "/// Says hello.\nfn hello() {}\n")?;
+/// assert_eq!(found.symbols[0].signature, "fn hello()");
+/// assert_eq!(found.symbols[0].doc, "Says hello.");
+/// # Ok::<(), countersign_index::IndexError>(())
+/// ```
+///
+/// # Errors
+/// Only when the language's built-in query is malformed.
+pub fn extract(language: Option<&Language>, source: &str) -> Result<Extracted, IndexError> {
+    let lines = Lines::new(source);
+    let mut extracted = Extracted { lines: lines.count(), ..Extracted::default() };
+    let Some(language) = language else {
+        extracted.chunks = partition(&lines, &[]);
+        return Ok(extracted);
+    };
+    match language.compiled()? {
+        None => extracted.symbols = markdown::headings(source, &lines),
+        Some(compiled) => match parse(compiled, source) {
+            Some(tree) => {
+                let damage = damage(&tree);
+                extracted.syntax_errors = damage.errors;
+                extracted.gave_up = damage.work > BROKEN_WORK;
+                if !extracted.gave_up {
+                    collect(language, compiled, &tree, source, &lines, &mut extracted);
+                }
+            }
+            None => extracted.gave_up = true,
+        },
+    }
+    extracted.chunks = partition(&lines, &boundaries(language, &extracted.symbols, &lines));
+    Ok(extracted)
+}
+
+/// Places that a parser could not make sense of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SyntaxErrors {
+    pub count: usize,
+    /// Line of the first one, 1-based.
+    pub first_line: Option<u32>,
+}
+
+/// What the parser says of `source`; `None` without a grammar, or when the parser gave up.
+///
+/// # Errors
+/// Only when the language's built-in query is malformed.
+pub fn syntax_errors(language: &Language, source: &str) -> Result<Option<SyntaxErrors>, IndexError> {
+    let Some(compiled) = language.compiled()? else { return Ok(None) };
+    let errors =
+        |damage: Damage| SyntaxErrors { count: damage.errors as usize, first_line: damage.first_line };
+    Ok(parse(compiled, source).map(|tree| errors(damage(&tree))))
+}
+
+/// The syntax tree, or `None` when it takes too much work, which only text that is no source or is
+/// made for it does.
+fn parse(compiled: &Compiled, source: &str) -> Option<Tree> {
+    if deepest_nesting(source) > DEEPEST_NESTING {
+        return None;
+    }
+    let mut parser = Parser::new();
+    parser.set_language(&compiled.grammar).ok()?;
+    let bytes = source.as_bytes();
+    let limit = PIECES + bytes.len() / PIECE * REREADS;
+    let pieces = Cell::new(0);
+    let mut give = |at: usize, _| {
+        pieces.set(pieces.get() + 1);
+        let end = if pieces.get() > limit { at } else { (at + PIECE).min(bytes.len()) };
+        bytes.get(at..end).unwrap_or_default()
+    };
+    let mut watch = |_: &tree_sitter::ParseState| {
+        if pieces.get() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let options = ParseOptions::new().progress_callback(&mut watch);
+    let tree = parser.parse_with_options(&mut give, None, Some(options));
+    tree.filter(|_| pieces.get() <= limit)
+}
+
+/// Depth of brackets, whatever they stand in.
+fn deepest_nesting(source: &str) -> usize {
+    let mut depth = 0usize;
+    let mut deepest = 0;
+    for byte in source.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// What a syntax tree says about how broken a text is.
+#[derive(Default)]
+struct Damage {
+    /// Places where the parser skipped or invented something.
+    errors: u32,
+    /// Line of the first one, 1-based.
+    first_line: Option<u32>,
+    /// Sum of the squares of the numbers of nodes directly within each skipped part.
+    work: u64,
+}
+
+fn damage(tree: &Tree) -> Damage {
+    let mut cursor = tree.walk();
+    let mut damage = Damage::default();
+    loop {
+        let node = cursor.node();
+        if node.is_error() {
+            damage.work += u64::from(node.child_count()).pow(2);
+        }
+        if node.is_error() || node.is_missing() {
+            damage.errors += 1;
+            damage.first_line.get_or_insert(node.start_position().row as u32 + 1);
+        }
+        if node.has_error() && cursor.goto_first_child() {
+            continue;
+        }
+        while !cursor.goto_next_sibling() {
+            if !cursor.goto_parent() {
+                return damage;
+            }
+        }
+    }
+}
+
+fn collect(
+    language: &Language,
+    compiled: &Compiled,
+    tree: &Tree,
+    source: &str,
+    lines: &Lines,
+    extracted: &mut Extracted,
+) {
+    let mut cursor = QueryCursor::new();
+    let mut matches = cursor.matches(&compiled.query, tree.root_node(), source.as_bytes());
+    while let Some(found) = matches.next() {
+        let mut name = None;
+        let mut meaning = None;
+        for capture in found.captures() {
+            match compiled.captures[capture.index as usize] {
+                Capture::Name => name = Some(capture.node),
+                other => meaning = Some((other, capture.node)),
+            }
+        }
+        match (meaning, name) {
+            (Some((Capture::Definition(kind), node)), Some(name)) => {
+                extracted.symbols.push(symbol(language, kind, node, name, source, lines));
+            }
+            (Some((Capture::Reference, _)), Some(name)) => {
+                let line = name.start_position().row as u32 + 1;
+                extracted.references.push(Use { name: text(name, source).to_owned(), line });
+            }
+            (Some((Capture::Import, node)), _) => extracted.imports.push(Import {
+                target: one_line(text(node, source)),
+                line: node.start_position().row as u32 + 1,
+            }),
+            _ => {}
+        }
+    }
+    extracted.references.sort();
+    extracted.references.dedup();
+    extracted.imports.sort_by(|a, b| (a.line, &a.target).cmp(&(b.line, &b.target)));
+    extracted.imports.dedup();
+    nest(&mut extracted.symbols);
+}
+
+fn text<'a>(node: Node, source: &'a str) -> &'a str {
+    source.get(node.byte_range()).unwrap_or_default()
+}
+
+fn symbol(
+    language: &Language,
+    kind: SymbolKind,
+    node: Node,
+    name: Node,
+    source: &str,
+    lines: &Lines,
+) -> Symbol {
+    let body = node.child_by_field_name("body");
+    let head_end = body.map_or(node.end_byte(), |body| body.start_byte());
+    let head = source.get(node.start_byte()..head_end).unwrap_or_default();
+    // A declaration without body is shown by its first line only.
+    let head = if body.is_some() { head } else { head.lines().next().unwrap_or_default() };
+    let whole = node.parent().filter(|parent| language.wrappers.contains(&parent.kind())).unwrap_or(node);
+    let (start, end) = (whole.start_position(), whole.end_position());
+    let start_line = start.row as u32 + 1;
+    let end_line = if end.column == 0 && end.row > start.row { end.row } else { end.row + 1 } as u32;
+    let doc = body.and_then(|body| docstring(body, source));
+    Symbol {
+        name: text(name, source).to_owned(),
+        kind,
+        container: None,
+        signature: one_line(head.trim_end_matches(['{', ':', '=', ' ', '\n'])),
+        start_line,
+        end_line,
+        start_byte: whole.start_byte() as u32,
+        end_byte: whole.end_byte() as u32,
+        doc: doc.unwrap_or_else(|| comment_above(language, lines, start_line)),
+    }
+}
+
+/// A string that is the first statement of a body (Python).
+fn docstring(body: Node, source: &str) -> Option<String> {
+    let first = body.named_child(0).filter(|node| node.kind() == "expression_statement")?;
+    let string = first.named_child(0).filter(|node| node.kind() == "string")?;
+    let inner = text(string, source).trim_start_matches(|c: char| c.is_ascii_alphabetic());
+    Some(first_paragraph(inner.trim_matches(['"', '\'']).lines()))
+}
+
+fn comment_above(language: &Language, lines: &Lines, start_line: u32) -> String {
+    let first = lead(language, lines, start_line);
+    let comments = (first..start_line).map(|line| lines.text(line).trim());
+    let comments = comments.filter(|line| !line.starts_with("#[") && !line.starts_with('@'));
+    first_paragraph(comments.map(|line| line.trim_start_matches(['/', '*', '#', '!']).trim_end_matches("*/")))
+}
+
+fn first_paragraph<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let lines = lines.map(str::trim).skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty());
+    one_line(&lines.collect::<Vec<_>>().join(" "))
+}
+
+/// White space collapsed, cut at [`LONGEST_LINE`] characters with an ellipsis.
+fn one_line(text: &str) -> String {
+    let mut out = String::new();
+    for word in text.split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+        if out.len() > LONGEST_LINE * 4 {
+            break;
+        }
+    }
+    match out.char_indices().nth(LONGEST_LINE) {
+        Some((at, _)) => format!("{}…", &out[..at]),
+        None => out,
+    }
+}
+
+/// Sorts symbols outer before inner, drops doubles, and names each one's container.
+fn nest(symbols: &mut Vec<Symbol>) {
+    symbols.sort_by(|a, b| {
+        (a.start_byte, std::cmp::Reverse(a.end_byte), &a.name, a.kind).cmp(&(
+            b.start_byte,
+            std::cmp::Reverse(b.end_byte),
+            &b.name,
+            b.kind,
+        ))
+    });
+    symbols.dedup_by(|a, b| (a.start_byte, a.end_byte, &a.name) == (b.start_byte, b.end_byte, &b.name));
+    let mut around: Vec<usize> = Vec::new();
+    for at in 0..symbols.len() {
+        let (start, end) = (symbols[at].start_byte, symbols[at].end_byte);
+        while around.last().is_some_and(|&outer| symbols[outer].end_byte <= start) {
+            around.pop();
+        }
+        // Names bound by one statement share its range; none contains the other.
+        let outer = around
+            .iter()
+            .rev()
+            .find(|&&outer| (symbols[outer].start_byte, symbols[outer].end_byte) != (start, end));
+        if let Some(&outer) = outer {
+            symbols[at].container = Some(symbols[outer].name.clone());
+            if symbols[at].kind == SymbolKind::Function && symbols[outer].kind.has_methods() {
+                symbols[at].kind = SymbolKind::Method;
+            }
+        }
+        around.push(at);
+    }
+}
+
+/// First of the comment and attribute lines directly above `line`.
+fn lead(language: &Language, lines: &Lines, line: u32) -> u32 {
+    let belongs = |line: u32| {
+        let text = lines.text(line).trim_start();
+        // `#!` and `//!` speak of the file, not of what stands below.
+        language.leads.iter().any(|lead| text.starts_with(lead))
+            && !text.starts_with("//!")
+            && !text.starts_with("#!")
+    };
+    (1..line).rev().take(LONGEST_LEAD).take_while(|&above| belongs(above)).last().unwrap_or(line)
+}
+
+/// Lines at which chunks begin: definitions that are not local to a function, each with the
+/// comments and attributes above it.
+fn boundaries(language: &Language, symbols: &[Symbol], lines: &Lines) -> Vec<u32> {
+    let mut boundaries = Vec::new();
+    let mut function_end = 0;
+    for symbol in symbols.iter().filter(|symbol| symbol.kind.begins_chunk()) {
+        if symbol.start_byte < function_end {
+            continue;
+        }
+        boundaries.push(lead(language, lines, symbol.start_line));
+        if matches!(symbol.kind, SymbolKind::Function | SymbolKind::Method) {
+            function_end = symbol.end_byte;
+        }
+    }
+    boundaries.sort_unstable();
+    boundaries.dedup();
+    boundaries
+}

@@ -1,0 +1,320 @@
+//! Owns what is read from git: HEAD, its tree, and what recent commits say and touch. It reads
+//! objects only: no configuration but the repository's own, no environment, no hook, no filter,
+//! no other program. It must not know storage or ranking, and nothing it meets is a failure: a
+//! damaged repository is a note.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use gix::ObjectId;
+use gix::objs::tree::EntryKind;
+use gix::sec::trust::Mapping;
+
+use crate::store::CommitRow;
+use crate::token::append_tokens;
+
+/// Commits that are read; nearly as good as all of them.
+pub const HISTORY_LIMIT: usize = 2_000;
+/// Commits looked at to find them; merges say nothing of their own and are passed over.
+const WALK_LIMIT: usize = 3 * HISTORY_LIMIT;
+/// A commit that touches more is cut here: it would say nothing about each.
+const TOUCHED_LIMIT: usize = 2_000;
+/// Trees nested deeper, or holding more entries, are not read: they are made to exhaust us.
+const DEPTH_LIMIT: usize = 128;
+const ENTRY_LIMIT: usize = 1_000_000;
+/// Bytes of a message that are read.
+const MESSAGE_LIMIT: usize = 8 * 1024;
+const OBJECT_CACHE: usize = 64 << 20;
+
+/// A git repository around the root.
+pub struct Repository {
+    inner: gix::ThreadSafeRepository,
+    /// From the work tree to the root, with a final `/`, or empty.
+    prefix: String,
+}
+
+impl Repository {
+    /// Finds the repository of `root`, there or above. `Ok(None)` when there is none.
+    ///
+    /// # Errors
+    /// A note for people when there is one that cannot be read.
+    pub fn discover(root: &Path) -> Result<Option<Repository>, String> {
+        let isolated = || gix::open::Options::isolated().strict_config(false);
+        let trust = Mapping { full: isolated(), reduced: isolated() };
+        let is_there = root.ancestors().any(|directory| directory.join(".git").exists());
+        if !is_there {
+            return Ok(None);
+        }
+        let inner = gix::ThreadSafeRepository::discover_opts(root, Default::default(), trust)
+            .map_err(|error| format!("git state is not used: {error}"))?;
+        let workdir = inner.work_dir().and_then(|directory| directory.canonicalize().ok());
+        let below = workdir.as_deref().and_then(|workdir| root.strip_prefix(workdir).ok());
+        let Some(below) = below.and_then(Path::to_str) else {
+            return Err("git state is not used: the work tree of the repository is elsewhere".to_owned());
+        };
+        let mut prefix = below.replace(std::path::MAIN_SEPARATOR, "/");
+        if !prefix.is_empty() {
+            prefix.push('/');
+        }
+        Ok(Some(Repository { inner, prefix }))
+    }
+
+    /// What the reading of a commit depends on besides its id: the part of the tree that is ours,
+    /// and where a shallow clone is cut.
+    pub fn place(&self) -> String {
+        let shallow = crate::update::read_regular(&self.inner.to_thread_local().common_dir().join("shallow"))
+            .unwrap_or_default();
+        format!("{}:{}", self.prefix, &blake3::hash(&shallow).to_hex()[..16])
+    }
+
+    /// Id of the commit that HEAD names; `Ok(None)` before the first commit.
+    pub fn head(&self) -> Result<Option<Vec<u8>>, String> {
+        let repository = self.inner.to_thread_local();
+        let head = repository.head().map_err(|error| format!("git HEAD cannot be read: {error}"))?;
+        if head.is_unborn() {
+            return Ok(None);
+        }
+        let id = head.into_peeled_id().map_err(|error| format!("git HEAD cannot be read: {error}"))?;
+        Ok(Some(id.detach().as_slice().to_vec()))
+    }
+
+    /// Paths and blob ids in the tree of a commit, below the root.
+    pub fn tree(&self, commit: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
+        let repository = self.inner.to_thread_local();
+        let tree = ObjectId::try_from(commit)
+            .ok()
+            .and_then(|id| repository.find_commit(id).ok())
+            .and_then(|commit| commit.tree_id().ok())
+            .ok_or("git: the commit of HEAD cannot be read; changed files are unknown")?;
+        let mut entries = Vec::new();
+        let mut note = None;
+        let mut open = vec![(tree.detach(), String::new(), 0)];
+        while let Some((id, path, depth)) = open.pop() {
+            let Ok(tree) = repository.find_tree(id) else {
+                note = Some("git: a tree of HEAD cannot be read; changed files are unknown");
+                continue;
+            };
+            let Ok(tree) = tree.decode() else { continue };
+            for entry in tree.entries {
+                let Ok(name) = std::str::from_utf8(entry.filename) else { continue };
+                let path = format!("{path}{name}");
+                match entry.mode.kind() {
+                    EntryKind::Tree if depth < DEPTH_LIMIT && self.may_hold(&path) => {
+                        open.push((entry.oid.to_owned(), format!("{path}/"), depth + 1));
+                    }
+                    EntryKind::Blob | EntryKind::BlobExecutable => {
+                        if let Some(path) = path.strip_prefix(&self.prefix) {
+                            entries.push((path.to_owned(), entry.oid.as_bytes().to_vec()));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            if entries.len() + open.len() > ENTRY_LIMIT {
+                return Err("git: the tree of HEAD is too large; changed files are unknown".to_owned());
+            }
+        }
+        match note {
+            Some(note) => Err(note.to_owned()),
+            None => Ok(entries),
+        }
+    }
+
+    /// Ids of the newest commits reachable from `head` without merges, newest first, and a note
+    /// when the walk could not be finished.
+    pub fn recent(&self, head: &[u8]) -> (Vec<Vec<u8>>, Option<String>) {
+        use gix::revision::walk::Sorting;
+        use gix::traverse::commit::simple::CommitTimeOrder::NewestFirst;
+        let mut repository = self.inner.to_thread_local();
+        repository.object_cache_size(OBJECT_CACHE);
+        let mut ids = Vec::new();
+        let Ok(tip) = ObjectId::try_from(head) else { return (ids, None) };
+        let walk =
+            repository.rev_walk([tip]).sorting(Sorting::ByCommitTime(NewestFirst)).use_commit_graph(false);
+        let walk = match walk.all() {
+            Ok(walk) => walk,
+            Err(error) => return (ids, Some(format!("git history is not used: {error}"))),
+        };
+        for commit in walk.take(WALK_LIMIT) {
+            match commit {
+                Ok(commit) if commit.parent_ids.len() < 2 => ids.push(commit.id.as_slice().to_vec()),
+                Ok(_) => {}
+                Err(error) => return (ids, Some(format!("git history is incomplete: {error}"))),
+            }
+            if ids.len() == HISTORY_LIMIT {
+                break;
+            }
+        }
+        (ids, None)
+    }
+
+    /// Reads commits, on all cores. A commit that cannot be read is left out of the answer.
+    pub fn commits(&self, ids: &[Vec<u8>]) -> Vec<CommitRow> {
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(ids.len().max(1));
+        let share = ids.len().div_ceil(threads).max(1);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = ids
+                .chunks(share)
+                .map(|ids| {
+                    scope.spawn(move || {
+                        let mut repository = self.inner.to_thread_local();
+                        repository.object_cache_size(OBJECT_CACHE);
+                        ids.iter().filter_map(|id| self.commit(&repository, id)).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+        })
+    }
+
+    fn commit(&self, repository: &gix::Repository, id: &[u8]) -> Option<CommitRow> {
+        let commit = repository.find_commit(ObjectId::try_from(id).ok()?).ok()?;
+        let time = commit.time().ok()?.seconds;
+        let message = commit.message_raw_sloppy();
+        let message = String::from_utf8_lossy(&message[..message.len().min(MESSAGE_LIMIT)]);
+        let mut terms = String::new();
+        for line in message.lines().filter(|line| !is_trailer(line)) {
+            append_tokens(line, &mut terms);
+        }
+        let subject: String = message
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(100)
+            .collect();
+        let new = commit.tree_id().ok()?.detach();
+        let parent = commit.parent_ids().next().map(|id| id.detach());
+        // The parent of a shallow clone's last commits is not there: what they touch is unknown.
+        let old = match parent {
+            Some(parent) => repository
+                .find_commit(parent)
+                .ok()
+                .and_then(|parent| parent.tree_id().ok())
+                .map(|id| Some(id.detach())),
+            None => Some(None),
+        };
+        let touched = old.map_or_else(Vec::new, |old| {
+            let mut difference = Difference { repository, prefix: &self.prefix, changes: BTreeMap::new() };
+            difference.compare(old, Some(new), "", 0);
+            renames(difference.changes)
+        });
+        Some(CommitRow { id: id.to_vec(), time, subject, terms, touched })
+    }
+
+    fn may_hold(&self, directory: &str) -> bool {
+        let directory = format!("{directory}/");
+        directory.starts_with(&self.prefix) || self.prefix.starts_with(&directory)
+    }
+}
+
+/// `Signed-off-by: …` and its like name people, not files.
+fn is_trailer(line: &str) -> bool {
+    line.split_once(": ").is_some_and(|(key, _)| key.ends_with("-by") && !key.contains(' '))
+}
+
+/// Blob ids of a path before and after.
+type Change = (Option<ObjectId>, Option<ObjectId>);
+
+struct Difference<'a> {
+    repository: &'a gix::Repository,
+    prefix: &'a str,
+    changes: BTreeMap<String, Change>,
+}
+
+impl Difference<'_> {
+    fn compare(&mut self, old: Option<ObjectId>, new: Option<ObjectId>, path: &str, depth: usize) {
+        if old == new || depth > DEPTH_LIMIT || self.changes.len() >= TOUCHED_LIMIT {
+            return;
+        }
+        let mut entries: BTreeMap<Vec<u8>, [Option<(EntryKind, ObjectId)>; 2]> = BTreeMap::new();
+        for (side, id) in [(0, old), (1, new)] {
+            let Some(tree) = id.and_then(|id| self.repository.find_tree(id).ok()) else { continue };
+            let Ok(tree) = tree.decode() else { continue };
+            for entry in tree.entries {
+                entries.entry(entry.filename.to_vec()).or_default()[side] =
+                    Some((entry.mode.kind(), entry.oid.to_owned()));
+            }
+        }
+        for (name, [old, new]) in entries {
+            if old == new {
+                continue;
+            }
+            let Ok(name) = String::from_utf8(name) else { continue };
+            let path = format!("{path}{name}");
+            let tree = |side: Option<(EntryKind, ObjectId)>| {
+                side.filter(|(kind, _)| *kind == EntryKind::Tree).map(|(_, id)| id)
+            };
+            let blob = |side: Option<(EntryKind, ObjectId)>| {
+                side.filter(|(kind, _)| matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable))
+                    .map(|(_, id)| id)
+            };
+            if tree(old).is_some() || tree(new).is_some() {
+                self.compare(tree(old), tree(new), &format!("{path}/"), depth + 1);
+            }
+            if blob(old) != blob(new)
+                && self.changes.len() < TOUCHED_LIMIT
+                && let Some(path) = path.strip_prefix(self.prefix)
+            {
+                self.changes.insert(path.to_owned(), (blob(old), blob(new)));
+            }
+        }
+    }
+}
+
+/// Pairs removed with added files: of the same content, or of the same file name when that is
+/// unique on both sides (a directory that moved). Everything else was touched in place.
+fn renames(changes: BTreeMap<String, Change>) -> Vec<(String, Option<String>)> {
+    let basename = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    let mut by_content: BTreeMap<ObjectId, Vec<&String>> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, (Vec<&String>, usize)> = BTreeMap::new();
+    for (path, change) in &changes {
+        match change {
+            (Some(old), None) => {
+                by_content.entry(*old).or_default().push(path);
+                by_name.entry(basename(path)).or_default().0.push(path);
+            }
+            (None, Some(_)) => by_name.entry(basename(path)).or_default().1 += 1,
+            _ => {}
+        }
+    }
+    let before = |path: &String, new: &ObjectId| -> Option<String> {
+        if let Some([only]) = by_content.get(new).map(Vec::as_slice) {
+            return Some((*only).clone());
+        }
+        match by_name.get(&basename(path)).map(|(removed, added)| (removed.as_slice(), added)) {
+            Some(([only], 1)) => Some((*only).clone()),
+            _ => None,
+        }
+    };
+    changes
+        .iter()
+        .filter_map(|(path, change)| match change {
+            (None, Some(new)) => Some((path.clone(), before(path, new))),
+            (Some(_), Some(_)) => Some((path.clone(), None)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// git's id of these bytes, followed by that of the bytes with LF for CRLF when it is another one:
+/// which of the two a work tree holds depends on configuration that is not read.
+pub fn blob_ids(bytes: &[u8]) -> Vec<u8> {
+    let id = |bytes: &[u8]| {
+        gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Blob, bytes)
+            .map(|id| id.as_slice().to_vec())
+            .unwrap_or_default()
+    };
+    let mut ids = id(bytes);
+    if bytes.windows(2).any(|pair| pair == b"\r\n") {
+        let mut unix = Vec::with_capacity(bytes.len());
+        for (at, &byte) in bytes.iter().enumerate() {
+            if byte != b'\r' || bytes.get(at + 1) != Some(&b'\n') {
+                unix.push(byte);
+            }
+        }
+        ids.extend(id(&unix));
+    }
+    ids
+}

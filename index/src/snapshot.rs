@@ -1,0 +1,124 @@
+//! Owns what a query reads of one generation of the index, held in memory between queries. It must
+//! not know requests. Files are numbered by path, so that nothing depends on how the index came
+//! about.
+
+use std::collections::HashMap;
+
+use crate::IndexError;
+use crate::kind::{FileKind, of_path};
+use crate::store::{self, FileRow, Store};
+use crate::text::{Text, View};
+use crate::walk::SkipReason;
+
+/// Attempts to see store and full text of one update while another process writes.
+const ATTEMPTS: usize = 50;
+
+/// Position of a file among all files sorted by path.
+pub type Slot = usize;
+
+/// One generation of the index.
+pub struct Snapshot {
+    pub generation: String,
+    /// By path.
+    pub files: Vec<File>,
+    pub view: View,
+    /// Slot of each document of the view; `None` for those of files that are gone.
+    pub slots: Vec<Option<u32>>,
+    pub chunk_count: u64,
+    pub token_count: u64,
+    /// Newest first.
+    pub history: Vec<Commit>,
+    pub skipped: Vec<(SkipReason, u64)>,
+}
+
+/// A file with what its path says.
+pub struct File {
+    pub row: FileRow,
+    pub kind: FileKind,
+}
+
+/// A commit of the history, with paths as they are called today.
+pub struct Commit {
+    pub time: i64,
+    pub subject: String,
+    pub terms: String,
+    /// Files that the commit touched, present or not.
+    pub touched: usize,
+    /// Those that still exist, ascending.
+    pub slots: Vec<Slot>,
+}
+
+impl Snapshot {
+    /// Reads the current generation.
+    ///
+    /// # Errors
+    /// [`IndexError::Unsettled`] when store and full text are not of one update and stay so.
+    pub fn read(store: &Store, text: &Text) -> Result<Snapshot, IndexError> {
+        for attempt in 0..ATTEMPTS {
+            // Read transaction first: what it sees stays fixed while the full text is opened.
+            let reader = store.reader();
+            let transaction =
+                reader.unchecked_transaction().map_err(crate::error::store("beginning to read"))?;
+            let expected = store::meta(&transaction, "text")?.and_then(|text| text.parse().ok()).unwrap_or(0);
+            let before = text.generation()?;
+            let view = text.view()?;
+            if before == expected && text.generation()? == expected {
+                return Snapshot::assemble(&transaction, view);
+            }
+            drop(transaction);
+            // A writer is between its two commits, which takes it a moment.
+            std::thread::sleep(std::time::Duration::from_millis(attempt as u64));
+        }
+        Err(IndexError::Unsettled)
+    }
+
+    fn assemble(connection: &rusqlite::Connection, view: View) -> Result<Snapshot, IndexError> {
+        let generation = store::meta(connection, "generation")?.unwrap_or_default();
+        let rows = store::files(connection)?;
+        let by_id: HashMap<i64, u32> =
+            rows.iter().enumerate().map(|(slot, row)| (row.id, slot as u32)).collect();
+        let by_path: HashMap<&str, Slot> =
+            rows.iter().enumerate().map(|(slot, row)| (row.path.as_str(), slot)).collect();
+        let history = follow_renames(store::history(connection)?, &by_path);
+        let skipped = store::meta(connection, "skipped")?.unwrap_or_default();
+        let slots = view.documents.file.iter().map(|id| by_id.get(id).copied()).collect();
+        Ok(Snapshot {
+            generation,
+            slots,
+            chunk_count: rows.iter().map(|row| u64::from(row.chunks)).sum(),
+            token_count: rows.iter().map(|row| row.tokens).sum(),
+            files: rows.into_iter().map(|row| File { kind: of_path(&row.path), row }).collect(),
+            view,
+            history,
+            skipped: serde_json::from_str(&skipped).unwrap_or_default(),
+        })
+    }
+
+    /// Slot of a path.
+    pub fn slot(&self, path: &str) -> Option<Slot> {
+        self.files.binary_search_by(|file| file.row.path.as_str().cmp(path)).ok()
+    }
+}
+
+/// Walks from the newest commit to the oldest and calls each path by the name it has now.
+fn follow_renames(rows: Vec<store::CommitRow>, by_path: &HashMap<&str, Slot>) -> Vec<Commit> {
+    let mut now: HashMap<String, String> = HashMap::new();
+    rows.into_iter()
+        .map(|row| {
+            let mut slots = Vec::new();
+            let mut renamed = Vec::new();
+            let touched = row.touched.len();
+            for (path, before) in row.touched {
+                let path = now.get(&path).cloned().unwrap_or(path);
+                slots.extend(by_path.get(path.as_str()));
+                if let Some(before) = before {
+                    renamed.push((before, path));
+                }
+            }
+            now.extend(renamed);
+            slots.sort_unstable();
+            slots.dedup();
+            Commit { time: row.time, subject: row.subject, terms: row.terms, touched, slots }
+        })
+        .collect()
+}
