@@ -1,0 +1,371 @@
+//! Flags, environment and the user's file, resolved to one [`Config`].
+//!
+//! The only reader of the environment. It starts nothing. A flag wins over an environment variable,
+//! that over the file, that over the default. Nothing here is ever read from the repository.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use serde::Deserialize;
+
+use crate::cli::{GlobalFlags, ModelFlags, ProviderName};
+use crate::disk::{self, RepositoryData};
+use crate::provider::preset::{self, Preset};
+
+/// Evidence tokens of a request unless set otherwise: beyond it, small models lose more by length
+/// than they gain by content.
+const DEFAULT_EVIDENCE_TOKENS: u32 = 4000;
+
+/// Everything that commands need to know, resolved.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Canonical path of the repository.
+    pub root: PathBuf,
+    /// Our own files about that repository.
+    pub data: RepositoryData,
+    /// Folder with the user's own `roles/` and `prompts/`, if it exists.
+    pub config_dir: PathBuf,
+    pub model: ModelChoice,
+    /// Folder with what was measured about models.
+    pub measurements: PathBuf,
+    /// Tokens of evidence in a pack.
+    pub evidence_tokens: u32,
+    /// Colours for people: stderr is a terminal and `NO_COLOR` is not set.
+    pub color: bool,
+}
+
+/// Which model to use. What is `None` is found out from what runs on this machine.
+#[derive(Debug, Clone, Default)]
+pub struct ModelChoice {
+    pub provider: Option<ProviderName>,
+    pub url: Option<String>,
+    pub model: Option<String>,
+    pub api_key: Option<ApiKey>,
+    pub window: Option<u32>,
+    pub script: Option<PathBuf>,
+    /// Where to write the answers to.
+    pub record: Option<PathBuf>,
+    /// A hosted service, instead of a server's kind and address.
+    pub preset: Option<Preset>,
+    pub for_roles: RoleModels,
+    /// Ollama's own variable for the type of its cache, `OLLAMA_KV_CACHE_TYPE`.
+    pub cache_type: Option<String>,
+    /// Where Ollama listens, from `OLLAMA_HOST`.
+    pub ollama_host: Option<String>,
+}
+
+/// Other models for single roles; `None` is the model of all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoleModels {
+    pub architect: Option<String>,
+    pub explorer: Option<String>,
+    pub coder: Option<String>,
+}
+
+/// A key that does not show in logs.
+#[derive(Clone)]
+pub struct ApiKey(pub String);
+
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
+
+/// `config.toml` in the configuration folder.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    provider: Option<ProviderName>,
+    url: Option<String>,
+    model: Option<String>,
+    api_key_env: Option<String>,
+    window: Option<u32>,
+    preset: Option<String>,
+    architect_model: Option<String>,
+    explorer_model: Option<String>,
+    coder_model: Option<String>,
+    evidence_tokens: Option<u32>,
+}
+
+/// The variables that are read, in one place so that tests need not touch the process.
+#[derive(Debug, Default)]
+pub struct Environment {
+    variables: std::collections::HashMap<String, String>,
+    pub stderr_is_terminal: bool,
+}
+
+impl Environment {
+    /// The environment of this process.
+    pub fn of_process() -> Environment {
+        Environment {
+            variables: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+            stderr_is_terminal: std::io::IsTerminal::is_terminal(&std::io::stderr()),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    fn folder(&self, name: &str) -> Option<PathBuf> {
+        self.get(name).map(PathBuf::from)
+    }
+}
+
+impl Config {
+    /// Resolves the configuration for one command.
+    ///
+    /// # Errors
+    /// A root that is not a folder, an unreadable or mistaken `config.toml`, flags that contradict
+    /// each other. All are mistakes of use: exit code 2.
+    pub fn resolve(
+        global: &GlobalFlags,
+        flags: &ModelFlags,
+        environment: &Environment,
+    ) -> anyhow::Result<Config> {
+        let root = global.root.clone().unwrap_or_else(|| PathBuf::from("."));
+        let root = root
+            .canonicalize()
+            .with_context(|| format!("cannot find the folder {}; choose one with --root", root.display()))?;
+        ensure!(root.is_dir(), "{} is not a folder; choose one with --root", root.display());
+        let places = directories::ProjectDirs::from("", "", "countersign");
+        let data_dir = global
+            .data_dir
+            .clone()
+            .or_else(|| environment.folder("COUNTERSIGN_DATA_DIR"))
+            .or_else(|| places.as_ref().map(|places| places.data_local_dir().to_owned()))
+            .context("this machine has no home folder; say where to keep data with --data-dir")?;
+        let config_dir = environment
+            .folder("COUNTERSIGN_CONFIG_DIR")
+            .or_else(|| places.as_ref().map(|places| places.config_dir().to_owned()))
+            .unwrap_or_else(|| data_dir.clone());
+        let data_dir = absolute_outside(&data_dir, &root)?;
+        let file = read_file(&config_dir.join("config.toml"))?;
+        let color = environment.stderr_is_terminal && environment.get("NO_COLOR").is_none();
+        let evidence_tokens = file.evidence_tokens.unwrap_or(DEFAULT_EVIDENCE_TOKENS);
+        ensure!(evidence_tokens >= 100, "evidence_tokens must be at least 100");
+        Ok(Config {
+            data: RepositoryData::open(&data_dir, &root)?,
+            measurements: data_dir.join("models"),
+            root,
+            model: model_choice(flags, file, &config_dir, environment)?,
+            config_dir,
+            evidence_tokens,
+            color,
+        })
+    }
+
+    /// A folder of the user's configuration, if it exists.
+    pub fn own(&self, name: &str) -> Option<PathBuf> {
+        Some(self.config_dir.join(name)).filter(|folder| folder.is_dir())
+    }
+}
+
+/// The text of a `config.toml` with another model in it; everything else stays as it is written.
+///
+/// # Errors
+/// A file that is not valid before, or would not be after.
+pub fn set_model(text: &str, model: &str) -> anyhow::Result<String> {
+    toml::from_str::<File>(text).context("config.toml is not valid")?;
+    // A string of JSON is a string of TOML too.
+    let line = format!("model = {}", serde_json::Value::from(model));
+    let is_model = |line: &str| line.split_once('=').is_some_and(|(name, _)| name.trim() == "model");
+    let after = match text.lines().any(is_model) {
+        true => text
+            .lines()
+            .map(|old| if is_model(old) { line.as_str() } else { old })
+            .collect::<Vec<_>>()
+            .join("\n"),
+        // Before everything else: what follows a table's head belongs to the table.
+        false => format!("{line}\n{text}").trim_end().to_owned(),
+    } + "\n";
+    let read: File = toml::from_str(&after).context("config.toml would not be valid any more")?;
+    ensure!(
+        read.model.as_deref() == Some(model),
+        "config.toml has a form in which the model cannot be replaced"
+    );
+    Ok(after)
+}
+
+/// Our data must not lie in the repository: it would be indexed, and a repository could bring it.
+fn absolute_outside(data_dir: &Path, root: &Path) -> anyhow::Result<PathBuf> {
+    disk::private_folder(data_dir)?;
+    let data_dir = data_dir.canonicalize().with_context(|| format!("cannot find {}", data_dir.display()))?;
+    ensure!(
+        !data_dir.starts_with(root),
+        "the data directory {} lies inside the repository {}; choose another with --data-dir",
+        data_dir.display(),
+        root.display()
+    );
+    Ok(data_dir)
+}
+
+fn read_file(path: &Path) -> anyhow::Result<File> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => toml::from_str(&text).with_context(|| format!("in {}", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(File::default()),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// The hosted service that is asked for: by flag, or by the file unless a flag names another server.
+fn preset(flags: &ModelFlags, file: &File, config_dir: &Path) -> anyhow::Result<Option<Preset>> {
+    let elsewhere = flags.provider.is_some() || flags.url.is_some() || flags.script.is_some();
+    let Some(name) = flags.preset.as_ref().or(file.preset.as_ref().filter(|_| !elsewhere)) else {
+        return Ok(None);
+    };
+    let path = config_dir.join("presets.toml");
+    let own = match std::fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let mut all = preset::all(own.as_deref()).with_context(|| format!("in {}", path.display()))?;
+    match all.remove(name) {
+        Some(preset) => Ok(Some(preset)),
+        None => {
+            let known: Vec<&str> = all.keys().map(String::as_str).collect();
+            bail!("there is no preset {name:?}; known are {}", known.join(", "))
+        }
+    }
+}
+
+fn model_choice(
+    flags: &ModelFlags,
+    file: File,
+    config_dir: &Path,
+    environment: &Environment,
+) -> anyhow::Result<ModelChoice> {
+    let preset = preset(flags, &file, config_dir)?;
+    let provider = match (flags.provider, &flags.script) {
+        (None, Some(_)) => Some(ProviderName::Scripted),
+        (Some(ProviderName::Scripted), None) => bail!("--provider scripted needs --script FILE"),
+        (Some(ProviderName::Ollama | ProviderName::Openai | ProviderName::Anthropic), Some(_)) => {
+            bail!("--script goes with --provider scripted only")
+        }
+        (named, _) => named.or(file.provider),
+    };
+    ensure!(
+        provider != Some(ProviderName::Scripted) || flags.script.is_some(),
+        "the provider \"scripted\" needs --script FILE"
+    );
+    let named = flags.api_key_env.as_deref().or(file.api_key_env.as_deref());
+    let key_name = named.or(preset.as_ref().and_then(|preset| preset.key_env.as_deref()));
+    let api_key = match key_name {
+        None => None,
+        Some(name) => Some(ApiKey(
+            environment
+                .get(name)
+                .with_context(|| format!("the variable {name}, which should hold the API key, is not set"))?
+                .to_owned(),
+        )),
+    };
+    let window = flags.window.or(file.window);
+    ensure!(
+        window.is_none_or(|window| window >= 1024),
+        "a window of fewer than 1,024 tokens is too small to work with"
+    );
+    Ok(ModelChoice {
+        provider,
+        url: flags.url.clone().or(file.url.filter(|_| flags.preset.is_none())),
+        model: flags.model.clone().or(file.model),
+        api_key,
+        window,
+        script: flags.script.clone(),
+        record: flags.record.clone(),
+        preset,
+        for_roles: RoleModels {
+            architect: flags.architect_model.clone().or(file.architect_model),
+            explorer: flags.explorer_model.clone().or(file.explorer_model),
+            coder: flags.coder_model.clone().or(file.coder_model),
+        },
+        cache_type: environment.get("OLLAMA_KV_CACHE_TYPE").map(str::to_owned),
+        ollama_host: environment.get("OLLAMA_HOST").map(str::to_owned),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(file: &str, flags: ModelFlags, variables: &[(&str, &str)]) -> anyhow::Result<Config> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path().join("root");
+        let config = folder.path().join("config");
+        std::fs::create_dir_all(&root)?;
+        std::fs::create_dir_all(&config)?;
+        std::fs::write(config.join("config.toml"), file)?;
+        let mut environment = Environment::default();
+        for (name, value) in variables {
+            environment.variables.insert((*name).into(), (*value).into());
+        }
+        environment.variables.insert("COUNTERSIGN_CONFIG_DIR".into(), config.display().to_string());
+        let global = GlobalFlags { root: Some(root), data_dir: Some(folder.path().join("data")) };
+        Config::resolve(&global, &flags, &environment)
+    }
+
+    fn fails(file: &str, flags: ModelFlags, expected: &str) {
+        let error = format!("{:#}", resolve(file, flags, &[]).unwrap_err());
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let flags = ModelFlags { model: Some("flag".into()), ..ModelFlags::default() };
+        let config = resolve("model = \"file\"\nwindow = 4096", flags, &[]).unwrap();
+        assert_eq!(config.model.model.as_deref(), Some("flag"));
+        assert_eq!(config.model.window, Some(4096));
+    }
+
+    #[test]
+    fn a_key_is_read_by_name_and_never_shown() {
+        let config =
+            resolve("api_key_env = \"KEY\"", ModelFlags::default(), &[("KEY", "sk-secret")]).unwrap();
+        assert_eq!(config.model.api_key.as_ref().unwrap().0, "sk-secret");
+        assert!(!format!("{config:?}").contains("sk-secret"));
+        fails("api_key_env = \"KEY\"", ModelFlags::default(), "KEY");
+    }
+
+    #[test]
+    fn another_model_leaves_the_rest_of_the_file_alone() {
+        assert_eq!(set_model("", "a:7b").unwrap(), "model = \"a:7b\"\n");
+        let file = "# mine\nwindow = 4096\nmodel = 'old' # why\n";
+        assert_eq!(set_model(file, "n\"ew").unwrap(), "# mine\nwindow = 4096\nmodel = \"n\\\"ew\"\n");
+        assert!(set_model("modle = 1", "a").is_err());
+        let strange = "model = \"\"\"\nold\"\"\"\n";
+        assert!(set_model(strange, "a").is_err(), "a form that lines do not show");
+    }
+
+    #[test]
+    fn a_preset_brings_its_key_and_an_unknown_one_is_named() {
+        let preset = |name: &str| ModelFlags { preset: Some(name.into()), ..ModelFlags::default() };
+        let config = resolve("", preset("mistral"), &[("MISTRAL_API_KEY", "k")]).unwrap();
+        assert_eq!(config.model.api_key.as_ref().unwrap().0, "k");
+        assert_eq!(config.model.preset.unwrap().name, "Mistral");
+        fails("", preset("mistral"), "MISTRAL_API_KEY");
+        fails("", preset("nowhere"), "known are anthropic, deepseek");
+        // A server that is named on the command line wins over the file's preset.
+        let url = ModelFlags { url: Some("http://127.0.0.1:1".into()), ..ModelFlags::default() };
+        assert!(resolve("preset = \"groq\"", url, &[]).unwrap().model.preset.is_none());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        fails("modle = \"x\"", ModelFlags::default(), "unknown field `modle`");
+        fails("window = 100", ModelFlags::default(), "too small");
+        let scripted = ModelFlags { provider: Some(ProviderName::Scripted), ..ModelFlags::default() };
+        fails("", scripted, "--script FILE");
+    }
+
+    #[test]
+    fn data_never_lies_in_the_repository() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let global = GlobalFlags { root: Some(root.clone()), data_dir: Some(root.join(".data")) };
+        let error = Config::resolve(&global, &ModelFlags::default(), &Environment::default()).unwrap_err();
+        assert!(error.to_string().contains("inside the repository"), "{error}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Hosted services by name: data that says where they are and what they take.
+//!
+//! The built-in table is `presets.toml` beside this file; its owner's own rows win. This file must
+//! not read the environment: it names the variable of a key, and others look it up.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::quirks::Quirks;
+use super::{Anthropic, Limits, OpenAi, Provider, ProviderError};
+
+const BUILT_IN: &str = include_str!("presets.toml");
+
+/// One service.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// Its name for people.
+    pub name: String,
+    pub protocol: Protocol,
+    pub base_url: String,
+    /// The environment variable that holds the key.
+    pub key_env: Option<String>,
+    /// Context window in tokens, where the service's list of models does not tell.
+    pub window: Option<u32>,
+    #[serde(flatten)]
+    pub quirks: Quirks,
+}
+
+/// What a service speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Openai,
+    Anthropic,
+}
+
+/// All presets by name: the built-in ones, and those of `own`, the text of a user's file.
+///
+/// # Errors
+/// What is wrong in `own`, with its line.
+pub fn all(own: Option<&str>) -> Result<BTreeMap<String, Preset>, toml::de::Error> {
+    // The invariant behind `expect`: a test reads the built-in table.
+    let mut presets: BTreeMap<String, Preset> =
+        toml::from_str(BUILT_IN).expect("the built-in presets are valid");
+    if let Some(own) = own {
+        presets.extend(toml::from_str::<BTreeMap<String, Preset>>(own)?);
+    }
+    Ok(presets)
+}
+
+impl Preset {
+    /// A provider for one model of the service.
+    ///
+    /// # Errors
+    /// [`ProviderError::Address`] for an address or a key that cannot be used.
+    pub fn provider(
+        &self,
+        key: Option<SecretString>,
+        model: &str,
+        limits: Limits,
+    ) -> Result<Provider, ProviderError> {
+        Ok(match self.protocol {
+            Protocol::Openai => {
+                Provider::OpenAi(OpenAi::with_quirks(&self.base_url, key, model, limits, self.quirks)?)
+            }
+            Protocol::Anthropic => Provider::Anthropic(Anthropic::new(&self.base_url, key, model, limits)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::quirks::{LimitName, SchemaForm};
+    use super::*;
+
+    #[test]
+    fn the_built_in_presets_can_be_used() {
+        let presets = all(None).unwrap();
+        let names: Vec<&str> = presets.keys().map(String::as_str).collect();
+        assert_eq!(names, ["anthropic", "deepseek", "gemini", "groq", "mistral", "openai", "openrouter"]);
+        for (name, preset) in &presets {
+            assert!(preset.base_url.starts_with("https://"), "{name}");
+            let key: SecretString = "k".to_owned().into();
+            let provider = preset.provider(Some(key), "m", Limits::default()).unwrap();
+            assert!(provider.describe().contains("https://"), "{}", provider.describe());
+            assert!(preset.key_env.as_deref().is_some_and(|name| name.ends_with("_API_KEY")));
+        }
+        assert_eq!(presets["openai"].quirks.limit, LimitName::MaxCompletionTokens);
+        assert_eq!(presets["deepseek"].quirks.schema, SchemaForm::JsonObject);
+    }
+
+    #[test]
+    fn own_presets_add_and_win_and_mistakes_are_named() {
+        let own = "[work]\nname = \"Work\"\nprotocol = \"openai\"\nbase_url = \"https://llm.example/v1\"\n\
+                   [groq]\nname = \"Mine\"\nprotocol = \"openai\"\nbase_url = \"https://g.example\"";
+        let presets = all(Some(own)).unwrap();
+        assert_eq!((presets["work"].name.as_str(), presets["groq"].name.as_str()), ("Work", "Mine"));
+        assert_eq!(presets["work"].quirks, Quirks::default());
+        let error = all(Some("[x]\nname = \"X\"\nprotocol = \"smtp\"\nbase_url = \"\"")).unwrap_err();
+        assert!(error.to_string().contains("smtp"), "{error}");
+        assert!(all(Some("[x]\nname = \"X\"\nprotocol = \"openai\"\nbase_url = \"b\"\nsecret = 1")).is_err());
+    }
+}

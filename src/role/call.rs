@@ -1,0 +1,465 @@
+//! One model call: check that it fits, ask, stream, and compare the server's count with ours.
+//!
+//! Nothing is cut silently, neither by us nor by the server. It must not know what a role's answer
+//! means.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+
+use crate::events::Events;
+use crate::measured::{Measured, Measurements};
+use crate::prompt::Prompts;
+use crate::protocol::{Event, Usage};
+use crate::provider::record::Recorder;
+use crate::provider::{
+    ChatRequest, Chunk, Ending, Message, Provider, ProviderError, Schema, SchemaForm, Speaker, StopReason,
+    retry,
+};
+use crate::role::{RoleSpec, TaskLimits};
+use crate::tokens::{self, Size};
+
+/// Why a role could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// Said before anything is sent.
+    #[error(
+        "the {role}'s prompt is about {estimated} tokens and its answer up to {answer}, but the model's window is {window}"
+    )]
+    TooLarge { role: String, estimated: u32, answer: u32, window: u32 },
+    /// The server's count of the prompt cannot be explained by what was sent.
+    #[error("the server read {counted} tokens of a prompt of about {estimated}: it cut the {role}'s prompt")]
+    PromptCut { role: String, estimated: u32, counted: u32 },
+    /// Several answers in a row could not be used.
+    #[error("no usable answer from the {role} after {calls} calls: {reason}")]
+    OutOfCalls { role: String, calls: u32, reason: String },
+    /// A limit of the role or of the task is reached; what was done before is kept.
+    #[error("the {role} stops here: {whose} limit of {what} is reached")]
+    Spent { role: String, whose: &'static str, what: String },
+    /// A prompt of the user's own configuration cannot be filled in.
+    #[error("{0:#}")]
+    Prompt(anyhow::Error),
+    /// The evidence could not be read.
+    #[error("{0:#}")]
+    Evidence(anyhow::Error),
+}
+
+/// The model behind the roles of a session. Clones share what was spent and learned.
+#[derive(Clone)]
+pub struct Model {
+    pub provider: Provider,
+    /// Context window in tokens, the same for every call of the session.
+    pub window: u32,
+    pub limits: TaskLimits,
+    recorder: Option<Recorder>,
+    calls: Arc<AtomicU32>,
+    spent: Arc<Mutex<Usage>>,
+    learned: Arc<Mutex<Learned>>,
+}
+
+/// What the calls of a session taught about the model.
+struct Learned {
+    measured: Measured,
+    /// Where it is kept; nowhere in tests and trials.
+    kept: Option<Measurements>,
+    /// The weaker constraint that was announced already.
+    form: Option<SchemaForm>,
+}
+
+impl Model {
+    pub fn new(provider: Provider, window: u32) -> Model {
+        let measured = Measured { model: provider.model().to_owned(), ..Measured::default() };
+        Model {
+            provider,
+            window,
+            limits: TaskLimits::default(),
+            recorder: None,
+            calls: Arc::default(),
+            spent: Arc::default(),
+            learned: Arc::new(Mutex::new(Learned { measured, kept: None, form: None })),
+        }
+    }
+
+    /// With what is known about the model from earlier sessions, to which this one adds.
+    pub fn measured_in(self, kept: Measurements) -> Model {
+        let measured = kept.of(self.provider.model());
+        let learned = Learned { measured, kept: Some(kept), form: None };
+        Model { learned: Arc::new(Mutex::new(learned)), ..self }
+    }
+
+    /// With every answer written to a script.
+    pub fn recorded(self, recorder: Recorder) -> Model {
+        Model { recorder: Some(recorder), ..self }
+    }
+
+    /// Another model for one role, with the same limits, the same account and the same script.
+    pub fn beside(&self, provider: Provider) -> Model {
+        let kept = self.learned().kept.clone();
+        let other = Model::new(provider, self.window);
+        let other = Model {
+            limits: self.limits,
+            recorder: self.recorder.clone(),
+            calls: self.calls.clone(),
+            spent: self.spent.clone(),
+            ..other
+        };
+        match kept {
+            Some(kept) => other.measured_in(kept),
+            None => other,
+        }
+    }
+
+    /// What has been spent since the last call of this function.
+    pub fn take_usage(&self) -> Usage {
+        std::mem::take(&mut self.spent.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How well the estimate of this model's tokens is known: prompts counted, and its average
+    /// error as a share.
+    pub fn estimate_error(&self) -> Option<(usize, f64)> {
+        let learned = self.learned();
+        learned.measured.tokens.error().map(|error| (learned.measured.tokens.samples(), error))
+    }
+
+    fn learned(&self) -> MutexGuard<'_, Learned> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spent(&self) -> Usage {
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, usage: &Usage) {
+        let mut sum = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        // A sum over some of the calls would look like one over all of them.
+        let first = sum.calls == 0;
+        let plus = |a: Option<u32>, b: Option<u32>| if first { b } else { Some(a?.saturating_add(b?)) };
+        sum.calls += usage.calls;
+        sum.prompt_tokens = plus(sum.prompt_tokens, usage.prompt_tokens);
+        sum.evaluated_tokens = plus(sum.evaluated_tokens, usage.evaluated_tokens);
+        sum.answer_tokens = plus(sum.answer_tokens, usage.answer_tokens);
+        sum.millis += usage.millis;
+    }
+}
+
+/// What a role has used of its budget for one request to it.
+pub struct Allowance {
+    began: Instant,
+    tokens: u64,
+}
+
+/// The size of a prompt, and how that is known.
+#[derive(Clone, Copy)]
+enum Prompt {
+    /// Counted by the server.
+    Exact(u32),
+    Estimated(u32),
+}
+
+impl Prompt {
+    fn tokens(self) -> u32 {
+        match self {
+            Prompt::Exact(tokens) | Prompt::Estimated(tokens) => tokens,
+        }
+    }
+}
+
+/// A role's access to its model.
+#[derive(Clone)]
+pub struct Caller {
+    pub spec: RoleSpec,
+    pub prompts: Arc<Prompts>,
+    pub model: Model,
+    pub events: Events,
+}
+
+/// An answer, complete or cut at its limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub text: String,
+    pub reason: StopReason,
+}
+
+impl Caller {
+    /// The role's system prompt as the first message.
+    pub fn system(&self, values: impl serde::Serialize) -> Result<Message, CallError> {
+        let text = self.prompts.render(&self.spec.system, values).map_err(CallError::Prompt)?;
+        Ok(Message { speaker: Speaker::System, text })
+    }
+
+    /// The role's request as a message.
+    pub fn user(&self, values: impl serde::Serialize) -> Result<Message, CallError> {
+        let text = self.prompts.render(&self.spec.user, values).map_err(CallError::Prompt)?;
+        Ok(Message { speaker: Speaker::User, text })
+    }
+
+    /// The two messages that send a refused answer back with the reasons.
+    pub fn correct(&self, answer: &str, reasons: &[String], again: &str) -> Result<[Message; 2], CallError> {
+        let values = serde_json::json!({"reasons": reasons, "again": again});
+        let text = self.prompts.render("correction.md", values).map_err(CallError::Prompt)?;
+        Ok(crate::role::exchange(answer, text))
+    }
+
+    /// A fresh account for one request to the role.
+    pub fn allowance(&self) -> Allowance {
+        Allowance { began: Instant::now(), tokens: 0 }
+    }
+
+    /// Asks the model and streams its answer as events.
+    pub async fn call(
+        &self,
+        allowance: &mut Allowance,
+        messages: &[Message],
+        schema: Option<&Schema>,
+    ) -> Result<Answer, CallError> {
+        let role = self.spec.name.clone();
+        self.within_limits(allowance)?;
+        let size = Size::of(messages.iter().map(|message| message.text.as_str()));
+        let prompt = match self.model.provider.count(messages).await {
+            Some(tokens) => Prompt::Exact(tokens),
+            None => Prompt::Estimated(self.model.learned().measured.tokens.estimate(size)),
+        };
+        let window = self.model.window;
+        let answer_limit = self.spec.budget.answer_limit(window);
+        let estimated = prompt.tokens();
+        if estimated.saturating_add(answer_limit) > window {
+            return Err(CallError::TooLarge { role, estimated, answer: answer_limit, window });
+        }
+        let call = self.model.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        self.events.emit(Event::CallStarted {
+            call,
+            role: role.clone(),
+            estimated_tokens: estimated,
+            answer_limit,
+            window,
+        });
+        let request = ChatRequest {
+            role: role.clone(),
+            messages: messages.to_vec(),
+            schema: schema.cloned(),
+            window,
+            answer_limit,
+            temperature: self.spec.sampling.temperature,
+            seed: self.spec.sampling.seed,
+        };
+        let began = Instant::now();
+        let mut came = Vec::new();
+        let end = self.stream(call, &request, &mut came).await;
+        if let Some(recorder) = &self.model.recorder {
+            recorder.answer(&role, &came, &end)?;
+        }
+        let ending = end?;
+        let usage = Usage {
+            calls: 1,
+            prompt_tokens: ending.prompt_tokens,
+            evaluated_tokens: ending.evaluated_tokens,
+            answer_tokens: ending.answer_tokens,
+            millis: began.elapsed().as_millis() as u64,
+        };
+        self.model.add(&usage);
+        allowance.tokens += u64::from(ending.prompt_tokens.unwrap_or(estimated))
+            + u64::from(ending.answer_tokens.unwrap_or(0));
+        self.events.emit(Event::CallFinished { call, role: role.clone(), usage });
+        self.announce_form();
+        if let Some(counted) = ending.prompt_tokens {
+            self.compare(&role, prompt, size, counted)?;
+        }
+        Ok(Answer { text: text_of(&came), reason: ending.reason })
+    }
+
+    fn within_limits(&self, allowance: &Allowance) -> Result<(), CallError> {
+        let spent = |whose, what| CallError::Spent { role: self.spec.name.clone(), whose, what };
+        if let Some(what) = self.model.limits.reached(&self.model.spent()) {
+            return Err(spent("the task's", what));
+        }
+        let budget = self.spec.budget;
+        if allowance.tokens >= u64::from(budget.tokens) {
+            return Err(spent("its own", format!("{} tokens", budget.tokens)));
+        }
+        if allowance.began.elapsed() >= Duration::from_secs(budget.seconds.into()) {
+            return Err(spent("its own", format!("{} seconds", budget.seconds)));
+        }
+        Ok(())
+    }
+
+    async fn stream(
+        &self,
+        call: u32,
+        request: &ChatRequest,
+        came: &mut Vec<Chunk>,
+    ) -> Result<Ending, ProviderError> {
+        let begun = retry::begin(&self.model.provider, request, retry::Patience::default(), |wait| {
+            self.events.emit(Event::CallDelayed {
+                call,
+                role: request.role.clone(),
+                attempt: wait.attempt,
+                wait_ms: wait.length.as_millis() as u64,
+                reason: wait.because.to_string(),
+            });
+        });
+        let begun = begun.await?;
+        let mut chunks = futures::stream::iter([Ok(begun.first)]).chain(begun.rest);
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            match &chunk {
+                Chunk::Text(part) => self.events.emit(Event::CallDelta { call, text: part.clone() }),
+                Chunk::Thinking(part) => self.events.emit(Event::CallThinking { call, text: part.clone() }),
+                Chunk::End(ending) => return Ok(*ending),
+            }
+            came.push(chunk);
+        }
+        // A provider's stream always closes with an ending or an error of its own.
+        Err(ProviderError::Protocol {
+            url: self.model.provider.describe(),
+            what: "the answer has no end".into(),
+        })
+    }
+
+    /// Says it once when the server refused a schema and a weaker constraint was used.
+    fn announce_form(&self) {
+        let Some(form) = self.model.provider.schema_form() else { return };
+        if self.model.learned().form.replace(form) != Some(form) {
+            let now = match form {
+                SchemaForm::JsonSchema => "a schema",
+                SchemaForm::JsonObject => "JSON without a schema",
+                SchemaForm::None => "no constraint at all",
+            };
+            self.events.warn(format!(
+                "the server refused the answer's schema; it gets {now}, and answers are validated here"
+            ));
+        }
+    }
+
+    fn compare(&self, role: &str, prompt: Prompt, size: Size, counted: u32) -> Result<(), CallError> {
+        let estimated = prompt.tokens();
+        let compared = match prompt {
+            Prompt::Exact(tokens) => tokens::compare_exact(tokens, counted),
+            Prompt::Estimated(tokens) => tokens::compare(tokens, counted),
+        };
+        match compared {
+            tokens::Count::Plausible => {
+                self.learn(size, counted);
+                Ok(())
+            }
+            tokens::Count::Cut => Err(CallError::PromptCut { role: role.to_owned(), estimated, counted }),
+            tokens::Count::Larger => {
+                self.events.warn(format!(
+                    "the server counted {counted} tokens where about {estimated} were expected; its chat template adds text of its own"
+                ));
+                Ok(())
+            }
+        }
+    }
+
+    /// Remembers a count. That it cannot be kept is said, and is no reason to stop.
+    fn learn(&self, size: Size, counted: u32) {
+        let mut learned = self.model.learned();
+        learned.measured.tokens.add(size, counted);
+        if let Some(kept) = &learned.kept
+            && let Err(error) = kept.keep(&learned.measured)
+        {
+            learned.kept = None;
+            drop(learned);
+            self.events.warn(format!("what was learned about the model is not kept: {error:#}"));
+        }
+    }
+
+    /// Says which repairs an answer needed, if any.
+    pub fn repaired(&self, repairs: &[&'static str]) {
+        if !repairs.is_empty() {
+            let repairs = repairs.iter().map(|name| (*name).to_owned()).collect();
+            self.events.emit(Event::Repaired { role: self.spec.name.clone(), repairs });
+        }
+    }
+}
+
+fn text_of(came: &[Chunk]) -> String {
+    came.iter()
+        .map(|chunk| match chunk {
+            Chunk::Text(text) => text.as_str(),
+            Chunk::Thinking(_) | Chunk::End(_) => "",
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::Scripted;
+    use crate::role::Roles;
+    use crate::session::SessionLog;
+
+    fn caller(folder: &std::path::Path, script: &str) -> Caller {
+        let (_, log) = SessionLog::create(folder, "20260101-000000").unwrap();
+        let (events, _) = Events::new(log);
+        let prompts = Arc::new(Prompts::load(None).unwrap());
+        let spec = Roles::load(None, &prompts).unwrap().architect;
+        let provider = Provider::Scripted(Scripted::parse("s", script).unwrap());
+        Caller { spec, prompts, model: Model::new(provider, 8192), events }
+    }
+
+    fn asked() -> Vec<Message> {
+        vec![Message { speaker: Speaker::User, text: "plan ".repeat(200) }]
+    }
+
+    const ANSWERS: &str = r#"{"text": "a", "prompt_tokens": 600, "answer_tokens": 500, "evaluated_tokens": 600}
+        {"text": "b", "prompt_tokens": 600, "answer_tokens": 500, "evaluated_tokens": 10}
+        {"text": "c", "prompt_tokens": 600}"#;
+
+    #[tokio::test]
+    async fn a_task_and_a_role_end_at_their_limits_and_say_which() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut caller = caller(folder.path(), ANSWERS);
+        caller.spec.budget.tokens = 1_000;
+        let mut allowance = caller.allowance();
+        caller.call(&mut allowance, &asked(), None).await.unwrap();
+        let error = caller.call(&mut allowance, &asked(), None).await.unwrap_err().to_string();
+        assert_eq!(error, "the architect stops here: its own limit of 1000 tokens is reached");
+
+        // Another request to the role has an account of its own; the task has not.
+        caller.call(&mut caller.allowance(), &asked(), None).await.unwrap();
+        caller.model.limits.calls = 2;
+        let error = caller.call(&mut caller.allowance(), &asked(), None).await.unwrap_err().to_string();
+        assert_eq!(error, "the architect stops here: the task's limit of 2 calls is reached");
+        let spent = caller.model.take_usage();
+        assert_eq!((spent.calls, spent.prompt_tokens, spent.evaluated_tokens), (2, Some(1200), Some(610)));
+        assert!(
+            caller.call(&mut caller.allowance(), &asked(), None).await.is_ok(),
+            "a new task begins at nothing"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_sum_is_told_only_when_every_call_was_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let caller = caller(folder.path(), ANSWERS);
+        for _ in 0..3 {
+            caller.call(&mut caller.allowance(), &asked(), None).await.unwrap();
+        }
+        let spent = caller.model.take_usage();
+        assert_eq!(
+            (spent.prompt_tokens, spent.evaluated_tokens, spent.answer_tokens),
+            (Some(1800), None, None)
+        );
+    }
+
+    #[tokio::test]
+    async fn counts_teach_the_estimate_of_later_sessions() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Measurements::in_folder(&folder.path().join("models"));
+        let script = "{\"text\": \"a\", \"prompt_tokens\": 258}\n".repeat(4);
+        let mut caller = caller(folder.path(), &script);
+        caller.model = caller.model.measured_in(kept.clone());
+        for _ in 0..4 {
+            caller.call(&mut caller.allowance(), &asked(), None).await.unwrap();
+        }
+        let (samples, error) = caller.model.estimate_error().unwrap();
+        assert_eq!(samples, 4);
+        assert!(error < 0.01, "{error}");
+        assert_eq!(kept.of("scripted").tokens.estimate(Size { bytes: 1_000, messages: 1 }), 258);
+    }
+}

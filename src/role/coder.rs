@@ -1,0 +1,31 @@
+//! The Coder: one step and the exact lines it concerns in, edit blocks out. Code never travels in
+//! JSON, which costs small models several points of correctness.
+
+use crate::mailbox::{Answerer, Mailbox};
+use crate::message::{CoderAnswer, StepRequest};
+use crate::provider::StopReason;
+use crate::role::{CallError, Caller};
+
+/// Handle to the Coder's task.
+pub type Coder = Mailbox<StepRequest, Result<CoderAnswer, CallError>>;
+
+/// Starts the Coder.
+pub fn spawn(caller: Caller) -> Coder {
+    Mailbox::spawn("coder", Task { caller })
+}
+
+struct Task {
+    caller: Caller,
+}
+
+impl Answerer<StepRequest, Result<CoderAnswer, CallError>> for Task {
+    /// One call. Whether the edits can be used is for the gates to say; the turn asks afresh with
+    /// their reasons.
+    async fn answer(&mut self, request: StepRequest) -> Result<CoderAnswer, CallError> {
+        let caller = &self.caller;
+        let messages =
+            [caller.system(serde_json::json!({"format": request.format}))?, caller.user(&request)?];
+        let answer = caller.call(&mut caller.allowance(), &messages, None).await?;
+        Ok(CoderAnswer { text: answer.text, cut: answer.reason == StopReason::Length })
+    }
+}

@@ -1,0 +1,233 @@
+//! The middle of a turn: each step of the plan becomes edits in the overlay.
+//!
+//! The Coder is asked only for what needs a model; a deletion or a renaming is the plan's word
+//! already. After a refused answer the model is asked afresh, with the reasons; before the last
+//! attempt the form of the answer changes, if it can. A step that fails is reported, and the others
+//! go on.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use countersign_index::{extract, lang};
+
+use crate::edit::gate::{self, Deletion, Gates};
+use crate::edit::grammar;
+use crate::edit::parse::{self, Expected, Format};
+use crate::edit::{Edit, Overlay, Planned, Refusal, tag};
+use crate::message::{EditFormat, Plan, Region, Step, StepAction, StepRequest};
+use crate::protocol::{Event, Outcome, StartRequest};
+use crate::region::{self, Place};
+use crate::role::{Budget, CallError};
+use crate::tokens;
+use crate::turn::evidence::Gathered;
+use crate::turn::format::Target;
+use crate::turn::sign::Proposal;
+use crate::turn::{Desk, Stop};
+
+pub(super) async fn carry_out(
+    desk: &Desk,
+    request: &StartRequest,
+    plan: Plan,
+    gathered: Gathered,
+) -> Result<Proposal, Stop> {
+    let mut overlay = Overlay::open(&desk.root).context("cannot open the repository")?;
+    let mut failed = Vec::new();
+    let of = plan.steps.len() as u32;
+    for (number, step) in (1..).zip(&plan.steps) {
+        let title = format!("{} {}: {}", step.action.word(), step.file, step.task);
+        desk.events.emit(Event::StepStarted { step: number, of, title });
+        let mut work = Work { desk, request, gathered: &gathered, step, number, overlay: &mut overlay };
+        match work.run().await? {
+            Ok(files) => desk.events.emit(Event::StepProposed { step: number, files }),
+            Err(reason) => {
+                let reason =
+                    format!("step {number} of {of} ({} {}): {reason}", step.action.word(), step.file);
+                desk.events.warn(format!("{reason}; the step is left out"));
+                failed.push(reason);
+            }
+        }
+    }
+    let patch = overlay.patch();
+    if patch.is_empty() {
+        let reason = if failed.is_empty() { "the edits change nothing".into() } else { failed.join("; ") };
+        return Err(Stop::Outcome(Outcome::NoValidChange { reason }));
+    }
+    Ok(Proposal { patch, failed, summary: plan.summary, steps: plan.steps, reasons: gathered.reasons })
+}
+
+/// One step at work.
+struct Work<'a> {
+    desk: &'a Desk,
+    request: &'a StartRequest,
+    gathered: &'a Gathered,
+    step: &'a Step,
+    number: u32,
+    overlay: &'a mut Overlay,
+}
+
+impl Work<'_> {
+    /// The paths that the step changes. The inner error is why it cannot be done; the turn goes on
+    /// without it.
+    async fn run(&mut self) -> Result<Result<Vec<String>, String>, Stop> {
+        let step = self.step;
+        let fixed = match step.action {
+            StepAction::Delete => Edit::Delete { path: step.file.clone() },
+            StepAction::Rename => Edit::Rename { from: step.file.clone(), to: step.target.clone() },
+            StepAction::Edit | StepAction::Create => return self.code().await,
+        };
+        Ok(self.propose(&[fixed], None).map_err(|refusals| joined(&refusals)))
+    }
+
+    async fn code(&mut self) -> Result<Result<Vec<String>, String>, Stop> {
+        let budget = self.desk.roles.coder.budget;
+        let text = match self.step.action {
+            StepAction::Create => String::new(),
+            _ => match self.overlay.read(&self.step.file) {
+                Ok(Some(text)) => text,
+                Ok(None) => return Ok(Err(format!("there is no file {} any more", self.step.file))),
+                Err(refusal) => return Ok(Err(refusal.to_string())),
+            },
+        };
+        let regions = match self.regions(&text, budget) {
+            Ok(regions) => regions,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let step = self.step;
+        let definitions = grammar::definitions(&step.file, &text);
+        let fits_answer = tokens::estimate(&text) <= budget.answer_limit(self.desk.model.window);
+        let ranked = &self.desk.edit_forms;
+        let target = Target { step, text: &text, definitions: &definitions, fits_answer, ranked };
+        let mut format = target.first();
+        let mut reasons: Vec<String> = Vec::new();
+        for attempt in 1..=budget.calls {
+            if attempt == budget.calls
+                && attempt > 1
+                && let Some(other) = target.after(format)
+            {
+                format = other;
+                // They speak of a form that is not asked for any more.
+                reasons.clear();
+            }
+            let request = StepRequest {
+                request: self.request.text.clone(),
+                step: step.clone(),
+                format,
+                regions: shown(&regions, format, &text, step),
+                reasons: std::mem::take(&mut reasons),
+            };
+            let answer = match self.desk.coder.ask(request).await? {
+                Ok(answer) => answer,
+                Err(error @ (CallError::TooLarge { .. } | CallError::Spent { .. })) => {
+                    return Ok(Err(error.to_string()));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            reasons = if answer.cut {
+                vec!["The answer was cut at its limit. Write a shorter edit.".to_owned()]
+            } else {
+                match self.read_and_propose(&answer.text, format, &target, &regions) {
+                    Ok(files) => return Ok(Ok(files)),
+                    Err(refusals) => refusals.iter().map(Refusal::to_string).collect(),
+                }
+            };
+            self.desk.events.emit(Event::EditRefused {
+                step: self.number,
+                reasons: reasons.clone(),
+                attempt,
+            });
+        }
+        Ok(Err(format!("no usable edit after {} attempts: {}", budget.calls, reasons.join("; "))))
+    }
+
+    fn regions(&self, text: &str, budget: Budget) -> Result<Vec<Region>, String> {
+        if self.step.action == StepAction::Create {
+            return Ok(Vec::new());
+        }
+        let path = self.step.file.as_str();
+        let symbols = match lang::for_path(path) {
+            Some(language) => {
+                extract::extract(Some(language), text).map_err(|error| error.to_string())?.symbols
+            }
+            None => Vec::new(),
+        };
+        let shown: Vec<(u32, u32)> = self
+            .gathered
+            .evidence
+            .regions
+            .iter()
+            .filter(|region| region.path == path)
+            .map(|region| (region.start_line, region.end_line))
+            .collect();
+        let room = tokens::bytes_of(budget.evidence_tokens(self.desk.model.window));
+        region::choose(&Place {
+            path,
+            text,
+            symbol: &self.step.symbol,
+            symbols: &symbols,
+            shown: &shown,
+            room,
+        })
+    }
+
+    fn read_and_propose(
+        &mut self,
+        answer: &str,
+        format: EditFormat,
+        target: &Target<'_>,
+        regions: &[Region],
+    ) -> Result<Vec<String>, Vec<Refusal>> {
+        let (format, symbol) = match format {
+            EditFormat::SearchReplace => (Format::SearchReplace, None),
+            EditFormat::Whole => (Format::Whole, None),
+            EditFormat::Symbol => (Format::Symbol, Some(self.step.symbol.clone())),
+            EditFormat::AnchoredLines => (Format::AnchoredLines, None),
+        };
+        let planned = Planned::Only(vec![self.step.file.clone()]);
+        let expected = Expected { format, planned, symbol };
+        let edits = parse::parse(answer, &expected).map_err(|refusal| vec![refusal])?;
+        // What the step names is searched first, then what was shown.
+        let first = match (target.definition(), regions) {
+            (Some(found), _) => Some(gate::Region { first_line: found.lead + 1, last_line: found.lines.end }),
+            (None, [one]) if !one.whole => {
+                Some(gate::Region { first_line: one.start_line as usize, last_line: one.end_line as usize })
+            }
+            _ => None,
+        };
+        self.propose(&edits, first)
+    }
+
+    /// Lays edits over the tree, if all of them pass. The lines of `first` are searched first.
+    fn propose(&mut self, edits: &[Edit], first: Option<gate::Region>) -> Result<Vec<String>, Vec<Refusal>> {
+        let mut planned = vec![self.step.file.clone()];
+        let mut deletion = Deletion::Limited;
+        match self.step.action {
+            StepAction::Rename => planned.push(self.step.target.clone()),
+            StepAction::Delete => deletion = Deletion::Planned,
+            StepAction::Edit | StepAction::Create => {}
+        }
+        let regions =
+            first.map(|lines| (self.step.file.clone(), lines)).into_iter().collect::<BTreeMap<_, _>>();
+        let gates = Gates { regions, deletion, ..Gates::new(Planned::Only(planned)) };
+        let proposed = self.overlay.propose(edits, &gates)?;
+        Ok(proposed.files.into_iter().map(|file| file.path).collect())
+    }
+}
+
+/// What the Coder sees for an answer of this form.
+fn shown(regions: &[Region], format: EditFormat, text: &str, step: &Step) -> Vec<Region> {
+    let mut shown = match format {
+        // Who writes the whole file has to see all of it.
+        EditFormat::Whole if !text.is_empty() => vec![region::whole(&step.file, text)],
+        _ => regions.to_vec(),
+    };
+    if format == EditFormat::AnchoredLines {
+        for region in &mut shown {
+            region.text = tag::tagged(&region.text, region.start_line.max(1) as usize);
+        }
+    }
+    shown
+}
+
+fn joined(refusals: &[Refusal]) -> String {
+    refusals.iter().map(Refusal::to_string).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,172 @@
+//! One request, from pack to verification. It must not know who is watching.
+//!
+//! Read `propose` and `sign` as the list in the design: evidence, plan (with the Explorer's
+//! findings), one step after the other into the overlay, check on a scratch copy, approval, apply,
+//! check in the tree. Everything before the approval can be cancelled at any await; apply is never
+//! cancelled once it began.
+
+mod code;
+mod evidence;
+mod format;
+mod sign;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Asked;
+use crate::events::Events;
+use crate::failure::Failure;
+use crate::mailbox::Gone;
+use crate::message::{EditFormat, ExploreRequest, Finding, Plan, PlanRequest, Planned};
+use crate::protocol::{Event, Outcome, StartRequest, StepView};
+use crate::retrieve::Retriever;
+use crate::role::{Architect, CallError, Coder, Explorer, Model, Roles};
+
+use evidence::Gathered;
+pub(crate) use evidence::reasons;
+
+/// How often the Architect may ask before it has to plan.
+const MOST_ROUNDS: usize = 2;
+
+/// Everything that a turn works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    pub events: Events,
+    pub model: Model,
+    pub roles: Arc<Roles>,
+    pub architect: Architect,
+    pub explorer: Explorer,
+    pub coder: Coder,
+    pub retriever: Retriever,
+    pub root: std::path::PathBuf,
+    pub journal: std::path::PathBuf,
+    /// Forms in which the Coder's model was tried, the best first; empty when it was not.
+    pub edit_forms: Vec<EditFormat>,
+    /// Most tokens of the pack.
+    pub evidence_tokens: u32,
+    /// The owner's check, as arguments.
+    pub check: Option<Vec<String>>,
+    /// Last approval id that was given out; ids are never used twice in a session.
+    pub approval_ids: Arc<AtomicU64>,
+    /// The way to the owner.
+    pub approvals: mpsc::Sender<Asked>,
+}
+
+/// Why a turn ends early.
+pub(crate) enum Stop {
+    Call(CallError),
+    Gone(Gone),
+    Other(anyhow::Error),
+    /// An ending that is not an error.
+    Outcome(Outcome),
+}
+
+impl From<CallError> for Stop {
+    fn from(error: CallError) -> Stop {
+        Stop::Call(error)
+    }
+}
+
+impl From<Gone> for Stop {
+    fn from(error: Gone) -> Stop {
+        Stop::Gone(error)
+    }
+}
+
+impl From<anyhow::Error> for Stop {
+    fn from(error: anyhow::Error) -> Stop {
+        Stop::Other(error)
+    }
+}
+
+impl Stop {
+    fn outcome(self) -> Outcome {
+        let failure = match self {
+            Stop::Outcome(outcome) => return outcome,
+            Stop::Call(error @ CallError::OutOfCalls { .. }) => {
+                return Outcome::NoValidChange { reason: error.to_string() };
+            }
+            Stop::Call(error) => Failure::of_call(&error),
+            Stop::Gone(error) => Failure::of(&error.into()),
+            Stop::Other(error) => Failure::of(&error),
+        };
+        Outcome::Failed { code: failure.kind.code(), reason: failure.message, advice: failure.advice }
+    }
+}
+
+/// Runs one turn to its end.
+pub async fn run(desk: Desk, request: StartRequest, cancel: CancellationToken) -> Outcome {
+    let proposed = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Outcome::Cancelled,
+        proposed = propose(&desk, &request) => proposed,
+    };
+    let outcome = match proposed {
+        Ok(proposal) => sign::sign(&desk, proposal, &cancel).await,
+        Err(stop) => Err(stop),
+    };
+    outcome.unwrap_or_else(Stop::outcome)
+}
+
+/// From the request to a patch in the overlay. Nothing is written.
+async fn propose(desk: &Desk, request: &StartRequest) -> Result<sign::Proposal, Stop> {
+    let gathered = evidence::gather(desk, request).await?;
+    let plan = plan(desk, request, &gathered).await?;
+    code::carry_out(desk, request, plan, gathered).await
+}
+
+async fn plan(desk: &Desk, request: &StartRequest, gathered: &Gathered) -> Result<Plan, Stop> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for round in 0..=MOST_ROUNDS {
+        let planned = desk
+            .architect
+            .ask(PlanRequest {
+                request: request.text.clone(),
+                evidence: gathered.evidence.clone(),
+                findings: findings.clone(),
+                paths: gathered.paths.clone(),
+            })
+            .await??;
+        let questions = match planned {
+            Planned::Ready(plan) => {
+                desk.events.emit(plan_event(&plan));
+                return Ok(plan);
+            }
+            Planned::Needs(questions) => questions,
+        };
+        desk.events.emit(Event::Questions { questions: questions.clone() });
+        if round == MOST_ROUNDS {
+            let reason = format!("the architect still asks: {}", questions.join(" "));
+            return Err(Stop::Outcome(Outcome::NoValidChange { reason }));
+        }
+        let request = ExploreRequest { request: request.text.clone(), questions };
+        for finding in desk.explorer.ask(request).await?? {
+            desk.events.emit(Event::Findings {
+                question: finding.question.clone(),
+                answer: finding.answer.clone(),
+                evidence: finding.evidence.clone(),
+            });
+            findings.push(finding);
+        }
+    }
+    unreachable!("the last round returns")
+}
+
+fn plan_event(plan: &Plan) -> Event {
+    let named = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let steps = plan
+        .steps
+        .iter()
+        .map(|step| StepView {
+            action: step.action.word().to_owned(),
+            file: step.file.clone(),
+            symbol: named(&step.symbol),
+            target: named(&step.target),
+            task: step.task.clone(),
+        })
+        .collect();
+    Event::PlanReady { summary: plan.summary.clone(), steps }
+}

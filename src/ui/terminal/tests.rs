@@ -1,0 +1,279 @@
+//! The loop of [`super::run`] against an engine that follows a script.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use super::review::Answer;
+use super::*;
+use crate::protocol::{ChangeKind, FileReview, HunkReview, Outcome, Usage};
+use crate::ui::Colour;
+
+/// A stream that remembers.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Paper {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A front end on paper, with the engine's and the owner's ends of its channels.
+struct Stage {
+    people: Paper,
+    data: Paper,
+    events: mpsc::UnboundedSender<Envelope>,
+    ops: mpsc::Receiver<Op>,
+    wishes: mpsc::UnboundedSender<Wish>,
+    /// Each question, with the way to answer it.
+    questions: mpsc::UnboundedReceiver<(Prompt, oneshot::Sender<Reply>)>,
+    front: tokio::task::JoinHandle<Ended>,
+}
+
+fn stage(audience: Audience) -> Stage {
+    // Long, so that a test that needs it to pass would hang and not pass by accident.
+    stage_with_grace(audience, Duration::from_secs(3_600))
+}
+
+fn stage_with_grace(audience: Audience, grace: Duration) -> Stage {
+    let settings =
+        Settings { colour: Colour::Off, audience, stdout: Stdout::Data, width: Some(80), stream_lines: 2 };
+    let (people, data) = (Paper::default(), Paper::default());
+    let screen = Screen::new(&settings, Box::new(people.clone()), Box::new(data.clone()));
+    let (events, mut event_receiver) = mpsc::unbounded_channel();
+    let (op_sender, ops) = mpsc::channel(1);
+    let (wishes, wish_receiver) = mpsc::unbounded_channel();
+    let (asked, questions) = mpsc::unbounded_channel();
+    let ask = Box::new(move |prompt| {
+        let (sender, receiver) = oneshot::channel();
+        let _ = asked.send((prompt, sender));
+        receiver
+    });
+    let mut front = Front::new(settings, screen, ask);
+    front.grace = grace;
+    let front = tokio::spawn(async move {
+        front.watch(&mut event_receiver, &op_sender, Wishes::Scripted(wish_receiver)).await
+    });
+    Stage { people, data, events, ops, wishes, questions, front }
+}
+
+impl Stage {
+    fn tell(&self, event: Event) {
+        let _ = self.events.send(Envelope { v: 1, seq: 1, at_ms: 0, event });
+    }
+
+    async fn answer(&mut self, expected: Prompt, reply: Reply) {
+        let (prompt, sender) = self.questions.recv().await.expect("a question");
+        assert_eq!(prompt, expected);
+        sender.send(reply).expect("someone waits for the answer");
+    }
+
+    async fn op(&mut self) -> Op {
+        self.ops.recv().await.expect("an op")
+    }
+}
+
+fn approval() -> Event {
+    let hunk = |id| HunkReview {
+        id,
+        header: "@@ -1 +1 @@".into(),
+        lines: vec!["-a\u{1b}[2J".into(), "+b".into()],
+        tier: "exact".into(),
+    };
+    let file = FileReview {
+        old_path: "a.rs".into(),
+        path: "a.rs".into(),
+        change: ChangeKind::Modify,
+        hunks: vec![hunk(1), hunk(2)],
+        why: vec![],
+    };
+    Event::ApprovalNeeded(Approval { id: 9, digest: "d9".into(), files: vec![file], checks: vec![] })
+}
+
+fn started() -> Event {
+    Event::TurnStarted { turn: 1, request: crate::protocol::StartRequest { text: "x".into(), tags: vec![] } }
+}
+
+fn finished(outcome: Outcome) -> Event {
+    Event::TurnFinished { turn: 1, outcome, usage: Usage::default(), millis: 0 }
+}
+
+fn decision(accept: &[u32]) -> Op {
+    Op::Decide(Decision { approval: 9, digest: "d9".into(), accept: accept.to_vec() })
+}
+
+#[tokio::test]
+async fn hunks_are_decided_one_by_one() {
+    let mut stage = stage(Audience::Person);
+    stage.tell(started());
+    stage.tell(approval());
+    stage.answer(Prompt::Hunk, Reply::Said(Answer::Yes)).await;
+    stage.answer(Prompt::Hunk, Reply::Said(Answer::No)).await;
+    assert_eq!(stage.op().await, decision(&[1]));
+    let outcome = Outcome::Done { applied: 1, declined: 1, summary: String::new() };
+    stage.tell(finished(outcome.clone()));
+    assert_eq!(stage.front.await.unwrap(), Ended::Turn(outcome));
+    assert!(stage.people.text().contains("1 of 2 hunks accepted"), "{}", stage.people.text());
+    assert!(!stage.people.text().contains('\u{1b}'));
+    assert_eq!(stage.data.text(), "");
+}
+
+#[tokio::test]
+async fn with_nobody_there_the_patch_is_printed_and_declined() {
+    let mut stage = stage(Audience::Nobody);
+    stage.tell(started());
+    stage.tell(approval());
+    assert_eq!(stage.op().await, decision(&[]));
+    let outcome = Outcome::Declined { reason: "nobody".into() };
+    stage.tell(finished(outcome.clone()));
+    assert_eq!(stage.front.await.unwrap(), Ended::Turn(outcome));
+    assert!(stage.data.text().starts_with("diff --git a/a.rs b/a.rs\n--- a/a.rs\n"), "{}", stage.data.text());
+    assert!(stage.data.text().contains("-a\u{1b}[2J\n"), "data is exact");
+    assert!(stage.people.text().contains("run this in a terminal"), "{}", stage.people.text());
+    assert!(!stage.people.text().contains('\u{1b}'));
+}
+
+#[tokio::test]
+async fn escape_in_a_question_cancels_and_accepts_nothing() {
+    let mut stage = stage(Audience::Person);
+    stage.tell(approval());
+    stage.answer(Prompt::Hunk, Reply::Said(Answer::Yes)).await;
+    stage.answer(Prompt::Hunk, Reply::Stop).await;
+    assert_eq!(stage.op().await, Op::Cancel);
+    stage.tell(finished(Outcome::Cancelled));
+    assert_eq!(stage.front.await.unwrap(), Ended::Turn(Outcome::Cancelled));
+}
+
+#[tokio::test]
+async fn a_broken_terminal_accepts_nothing() {
+    let mut stage = stage(Audience::Person);
+    stage.tell(approval());
+    stage.answer(Prompt::Hunk, Reply::Said(Answer::Yes)).await;
+    let (_, sender) = stage.questions.recv().await.unwrap();
+    drop(sender);
+    assert_eq!(stage.op().await, decision(&[]));
+}
+
+#[tokio::test]
+async fn stops_go_from_cancel_to_quit_to_leaving_even_when_the_engine_is_stuck() {
+    let mut stage = stage(Audience::Person);
+    stage.tell(started());
+    for _ in 0..3 {
+        stage.wishes.send(Wish::Stop).unwrap();
+    }
+    assert_eq!((&mut stage.front).await.unwrap(), Ended::Quit);
+    // The channel holds one op, which nobody took.
+    assert_eq!(stage.op().await, Op::Cancel);
+}
+
+#[tokio::test]
+async fn a_second_stop_asks_the_engine_to_leave() {
+    let mut stage = stage(Audience::Person);
+    stage.wishes.send(Wish::Stop).unwrap();
+    assert_eq!(stage.op().await, Op::Cancel);
+    stage.wishes.send(Wish::Stop).unwrap();
+    assert_eq!(stage.op().await, Op::Quit);
+    drop(stage.events);
+    assert_eq!(stage.front.await.unwrap(), Ended::Quit);
+}
+
+#[tokio::test]
+async fn a_termination_signal_is_followed_even_by_a_dead_engine() {
+    let mut stage = stage_with_grace(Audience::Person, Duration::from_millis(1));
+    stage.wishes.send(Wish::Quit).unwrap();
+    assert_eq!(stage.op().await, Op::Quit);
+    assert_eq!(stage.front.await.unwrap(), Ended::Quit);
+}
+
+#[tokio::test]
+async fn an_engine_that_ends_during_a_question_ends_the_front_end() {
+    let mut stage = stage(Audience::Person);
+    stage.tell(approval());
+    let (_, open) = stage.questions.recv().await.unwrap();
+    stage.tell(Event::Warning { text: "held back".into() });
+    stage.tell(finished(Outcome::Cancelled));
+    assert_eq!(stage.front.await.unwrap(), Ended::Turn(Outcome::Cancelled));
+    let text = stage.people.text();
+    assert!(text.contains("the question is closed\nwarning: held back\n"), "{text}");
+    assert!(open.is_closed());
+}
+
+#[tokio::test]
+async fn an_engine_that_vanishes_during_a_question_ends_the_front_end() {
+    let mut stage = stage(Audience::Person);
+    stage.tell(approval());
+    let _open = stage.questions.recv().await.unwrap();
+    drop(stage.events);
+    assert_eq!(stage.front.await.unwrap(), Ended::EngineGone);
+}
+
+#[tokio::test]
+async fn events_wait_until_the_question_is_answered() {
+    let mut stage = stage(Audience::Person);
+    stage.tell(approval());
+    let (_, sender) = stage.questions.recv().await.unwrap();
+    stage.tell(Event::Warning { text: "later".into() });
+    // A stop is served before events; when it has been, the warning has not been printed.
+    stage.wishes.send(Wish::Stop).unwrap();
+    assert_eq!(stage.op().await, Op::Cancel);
+    assert!(!stage.people.text().contains("later"));
+    sender.send(Reply::Said(Answer::DeclineRest)).unwrap();
+    assert_eq!(stage.op().await, decision(&[]));
+    stage.tell(finished(Outcome::Cancelled));
+    stage.front.await.unwrap();
+    assert!(
+        stage.people.text().contains("0 of 2 hunks accepted\nwarning: later\n"),
+        "{}",
+        stage.people.text()
+    );
+}
+
+#[tokio::test]
+async fn a_refused_start_ends_the_watch_and_a_later_refusal_does_not() {
+    let one = stage(Audience::Nobody);
+    one.tell(Event::Refused { reason: "busy".into() });
+    assert_eq!(one.front.await.unwrap(), Ended::Refused("busy".into()));
+
+    let two = stage(Audience::Nobody);
+    two.tell(started());
+    two.tell(Event::Refused { reason: "stale".into() });
+    two.tell(finished(Outcome::Cancelled));
+    assert_eq!(two.front.await.unwrap(), Ended::Turn(Outcome::Cancelled));
+    assert!(two.people.text().contains("refused: stale\n"));
+}
+
+#[tokio::test]
+async fn a_call_is_announced_streamed_and_measured() {
+    let stage = stage(Audience::Nobody);
+    stage.tell(Event::CallStarted {
+        call: 1,
+        role: "coder".into(),
+        estimated_tokens: 1_240,
+        answer_limit: 9,
+        window: 8_192,
+    });
+    stage.tell(Event::CallDelta { call: 1, text: "a\nb\nc\n".into() });
+    let usage = Usage { prompt_tokens: Some(1_300), ..Usage::default() };
+    stage.tell(Event::CallFinished { call: 1, role: "coder".into(), usage });
+    stage.tell(finished(Outcome::Cancelled));
+    stage.front.await.unwrap();
+    let expected = "\
+coder 1,240 / 8,192 tokens [##------] ...
+coder  1,300 / 8,192 tokens [####----------------] 0 ms
+
+cancelled
+nothing was written
+0 calls, 0 ms
+";
+    assert_eq!(stage.people.text(), expected);
+}
