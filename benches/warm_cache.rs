@@ -1,0 +1,271 @@
+//! How many prompt tokens a real server reads anew for one task, in our order and in the naive one.
+//!
+//! `COUNTERSIGN_SERVER=http://127.0.0.1:8080/v1 cargo bench --bench warm_cache`
+//!
+//! The task: the Architect asks, the Explorer makes four calls, the Architect plans, the Coder edits;
+//! one answer is corrected, the plan or the edit. What the model says is fixed, so that both orders
+//! send the same words; what the server evaluates is its own count. The naive order is what most
+//! agents send: the request and the time first, rules last, corrections by rebuilding the prompt.
+#![allow(clippy::print_stdout, reason = "a bench reports on stdout")]
+
+use std::time::Duration;
+
+use countersign::message::{
+    EditFormat, Evidence, Finding, Further, PlanRequest, Region, Step, StepAction, StepRequest,
+};
+use countersign::prompt::Prompts;
+use countersign::provider::{ChatRequest, Chunk, Limits, Message, OpenAi, Provider, Speaker};
+use futures::StreamExt as _;
+use serde_json::json;
+
+/// One call: who asks, and what is sent.
+type Call = (&'static str, Vec<Message>);
+
+const REQUEST: &str = "Let the explorer say how many of its calls are left.";
+const QUESTION: &str = "Where is the number of calls decided?";
+const ASKS: &str = r#"{"analysis": "the number must be known", "questions": ["Where is the number of calls decided?"], "steps": []}"#;
+const READS: &str = r#"{"action": "read", "argument": "roles/explorer.toml"}"#;
+const READS_MORE: &str = r#"{"action": "read", "argument": "src/role/spec.rs:40-70"}"#;
+const READS_LAST: &str = r#"{"action": "references", "argument": "calls"}"#;
+const FOUND: &str = "budget.calls in roles/explorer.toml";
+const WRONG_PLAN: &str = r#"{"analysis": "a", "questions": [], "steps": [{"action": "edit", "file": "explore.rs", "symbol": "", "target": "", "task": "say it"}]}"#;
+const WRONG_EDIT: &str =
+    "src/role/explorer.rs\n<<<<<<< SEARCH\nnot there\n=======\nnowhere\n>>>>>>> REPLACE\n";
+
+/// Lines of a file of this repository.
+fn part(path: &str, lines: std::ops::Range<usize>) -> Region {
+    let text =
+        std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).expect("a source file");
+    let text: Vec<&str> = text.lines().skip(lines.start).take(lines.len()).collect();
+    Region {
+        path: path.into(),
+        start_line: lines.start as u32 + 1,
+        end_line: (lines.start + text.len()) as u32,
+        enclosing: None,
+        text: text.join("\n"),
+        whole: false,
+    }
+}
+
+fn message(speaker: Speaker, text: impl Into<String>) -> Message {
+    Message { speaker, text: text.into() }
+}
+
+/// Which answer is corrected.
+#[derive(Clone, Copy)]
+enum Corrected {
+    Plan,
+    Edit,
+}
+
+struct Material {
+    prompts: Prompts,
+    evidence: Evidence,
+    finding: Finding,
+    results: [String; 4],
+    step: Step,
+}
+
+impl Material {
+    fn new() -> Material {
+        let files = ["src/tool/show.rs", "src/role/spec.rs", "src/tool/mod.rs", "src/message.rs"];
+        let results = files.map(|path| part(path, 10..50).text);
+        let regions = vec![
+            part("src/role/explorer.rs", 20..90),
+            part("src/role/architect.rs", 20..80),
+            part("src/mailbox.rs", 0..60),
+            part("src/tool/mod.rs", 0..50),
+        ];
+        let further = ["src/events.rs", "src/session.rs", "src/region.rs"]
+            .map(|path| Further { path: path.into(), definitions: vec!["new".into(), "run".into()] });
+        Material {
+            prompts: Prompts::load(None).expect("the built-in prompts"),
+            evidence: Evidence { regions, further: further.into(), named: Vec::new() },
+            finding: Finding {
+                question: QUESTION.into(),
+                answer: FOUND.into(),
+                evidence: results[2..].to_vec(),
+            },
+            results,
+            step: Step {
+                action: StepAction::Edit,
+                file: "src/role/explorer.rs".into(),
+                symbol: "explore".into(),
+                target: String::new(),
+                task: "tell the model how many calls are left".into(),
+            },
+        }
+    }
+
+    fn render(&self, name: &str, values: impl serde::Serialize) -> String {
+        self.prompts.render(name, values).expect("a prompt that renders")
+    }
+
+    fn correction(&self) -> String {
+        self.render(
+            "correction.md",
+            json!({"reasons": ["SEARCH was not found"], "again": "Write the edit again."}),
+        )
+    }
+
+    fn step_request(&self) -> StepRequest {
+        StepRequest {
+            request: REQUEST.into(),
+            step: self.step.clone(),
+            format: EditFormat::SearchReplace,
+            regions: vec![part("src/role/explorer.rs", 40..110)],
+            reasons: Vec::new(),
+        }
+    }
+
+    fn plan_request(&self, findings: Vec<Finding>) -> PlanRequest {
+        PlanRequest {
+            request: REQUEST.into(),
+            evidence: self.evidence.clone(),
+            findings,
+            paths: Default::default(),
+        }
+    }
+
+    fn result(&self, argument: &str, result: &str) -> String {
+        let values = json!({"tool": "read", "argument": argument, "result": result, "last": false});
+        self.render("explorer.result.md", values)
+    }
+
+    /// As the roles send it.
+    fn ours(&self, corrected: Corrected) -> Vec<Call> {
+        use Speaker::{Assistant, System, User};
+        let architect = |findings| {
+            let user = self.render("architect.user.md", self.plan_request(findings));
+            vec![message(System, self.render("architect.system.md", json!({}))), message(User, user)]
+        };
+        let first = json!({"request": REQUEST, "question": QUESTION, "first_result": self.results[0]});
+        let mut explorer = vec![
+            message(System, self.render("explorer.system.md", json!({}))),
+            message(User, self.render("explorer.user.md", first)),
+        ];
+        let mut calls = vec![("architect", architect(Vec::new())), ("explorer", explorer.clone())];
+        let said = [READS, READS_MORE, READS_LAST];
+        for (said, result) in said.into_iter().zip(&self.results[1..]) {
+            explorer.extend([message(Assistant, said), message(User, self.result("a file", result))]);
+            calls.push(("explorer", explorer.clone()));
+        }
+        let mut again = architect(vec![self.finding.clone()]);
+        calls.push(("architect", again.clone()));
+        let correction = |wrong: &str| [message(Assistant, wrong), message(User, self.correction())];
+        if matches!(corrected, Corrected::Plan) {
+            again.extend(correction(WRONG_PLAN));
+            calls.push(("architect", again));
+        }
+        let mut coder = vec![
+            message(System, self.render("coder.system.md", json!({"format": EditFormat::SearchReplace}))),
+            message(User, self.render("coder.user.md", self.step_request())),
+        ];
+        calls.push(("coder", coder.clone()));
+        if matches!(corrected, Corrected::Edit) {
+            coder.extend(correction(WRONG_EDIT));
+            calls.push(("coder", coder));
+        }
+        calls
+    }
+
+    /// The same words as an agent sends them that thinks of nothing: every call one prompt, what is new
+    /// first, the rules last.
+    fn naive(&self, corrected: Corrected) -> Vec<Call> {
+        let mut clock = 0;
+        let mut call = |new: &[&str], old: &[String]| {
+            clock += 1;
+            let mut text = format!("It is 12:00:{clock:02}. {REQUEST}\n\n");
+            for part in new {
+                text.push_str(part);
+                text.push_str("\n\n");
+            }
+            text.push_str(&old.join("\n\n"));
+            ("agent", vec![message(Speaker::User, text)])
+        };
+        let evidence = self.render("architect.user.md", self.plan_request(Vec::new()));
+        let with_finding = self.render("architect.user.md", self.plan_request(vec![self.finding.clone()]));
+        let plan_rules = self.render("architect.system.md", json!({}));
+        let explore_rules = self.render("explorer.system.md", json!({}));
+        let code_rules = self.render("coder.system.md", json!({"format": EditFormat::SearchReplace}));
+        let lines = self.render("coder.user.md", self.step_request());
+        let results = self.results.each_ref().map(|result| self.result("a file", result));
+        let [r0, r1, r2, r3] = &results;
+        let planned = [with_finding, plan_rules.clone()];
+        let coded = [lines, code_rules];
+        let explored = [explore_rules];
+        let mut calls = vec![
+            call(&[], &[evidence, plan_rules]),
+            call(&[QUESTION, r0], &explored),
+            call(&[QUESTION, READS, r1, r0], &explored),
+            call(&[QUESTION, READS_MORE, r2, r1, r0], &explored),
+            call(&[QUESTION, READS_LAST, r3, r2, r1, r0], &explored),
+            call(&[ASKS], &planned),
+        ];
+        if matches!(corrected, Corrected::Plan) {
+            calls.push(call(&[WRONG_PLAN, &self.correction()], &planned));
+        }
+        calls.push(call(&[], &coded));
+        if matches!(corrected, Corrected::Edit) {
+            calls.push(call(&[WRONG_EDIT, &self.correction()], &coded));
+        }
+        calls
+    }
+}
+
+/// Prompt tokens sent and evaluated, in all.
+async fn measure(provider: &Provider, calls: &[Call]) -> (u64, u64) {
+    let (mut sent, mut evaluated) = (0, 0);
+    for (role, messages) in calls {
+        let request = ChatRequest {
+            role: (*role).into(),
+            messages: messages.clone(),
+            schema: None,
+            window: 8192,
+            answer_limit: 4,
+            temperature: 0.0,
+            seed: Some(1),
+        };
+        let mut answer = provider.chat(&request).await.expect("the server answers");
+        while let Some(chunk) = answer.next().await {
+            if let Chunk::End(ending) = chunk.expect("the answer ends") {
+                let counts = (ending.prompt_tokens, ending.evaluated_tokens);
+                let (Some(prompt), Some(new)) = counts else { panic!("the server does not count") };
+                println!("    {role:9} {prompt:6} sent {new:6} evaluated");
+                sent += u64::from(prompt);
+                evaluated += u64::from(new);
+            }
+        }
+    }
+    (sent, evaluated)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    // `cargo test --benches` and a machine without a server have nothing to measure.
+    let Ok(url) = std::env::var("COUNTERSIGN_SERVER") else {
+        return println!("set COUNTERSIGN_SERVER to the address of a llama.cpp server to measure");
+    };
+    let material = Material::new();
+    let limits = Limits { stall: Duration::from_secs(600), ..Limits::default() };
+    let orders = [
+        ("our order, a plan corrected", material.ours(Corrected::Plan)),
+        ("our order, an edit corrected", material.ours(Corrected::Edit)),
+        ("naive order, a plan corrected", material.naive(Corrected::Plan)),
+        ("naive order, an edit corrected", material.naive(Corrected::Edit)),
+    ];
+    for (at, (name, mut calls)) in orders.into_iter().enumerate() {
+        // Another first word for each order, so that none finds what an earlier one left.
+        for (_, messages) in &mut calls {
+            messages[0].text.insert_str(0, &format!("Session {at}. "));
+        }
+        let provider = Provider::OpenAi(OpenAi::new(&url, None, "default", limits).expect("an address"));
+        // Tells the provider how many slots there are, as connecting does.
+        provider.window().await.expect("the server answers");
+        println!("{name}");
+        let began = std::time::Instant::now();
+        let (sent, evaluated) = measure(&provider, &calls).await;
+        let share = 100.0 * evaluated as f64 / sent as f64;
+        println!("  {sent} sent, {evaluated} evaluated: {share:.1}%, {:.1} s", began.elapsed().as_secs_f64());
+    }
+}

@@ -1,0 +1,177 @@
+//! The real binary against servers that speak the two wire formats over real sockets. What each
+//! decoder makes of hostile bytes is tested beside it; this is about what a person sees.
+
+use serde_json::json;
+
+use crate::support::server::{Reply, Server};
+use crate::support::{GREETER, Place, accept_all, converse};
+
+const PLAN: &str = r#"{"analysis":"größer","questions":[],"steps":[{"action":"edit","file":"greeter/cli.py","symbol":"version","target":"","task":"return 2.0 — ünïcode"}]}"#;
+const EDIT: &str = "greeter/cli.py\n<<<<<<< SEARCH\n    return \"1.0\"\n=======\n    return \"2.0 – größer\"\n>>>>>>> REPLACE\n";
+
+fn answer_of(body: &serde_json::Value) -> &'static str {
+    let system = body["messages"][0]["content"].as_str().unwrap_or_default();
+    if system.contains("You plan") { PLAN } else { EDIT }
+}
+
+/// Ollama's stream: one JSON object a line.
+fn ollama(body: &serde_json::Value) -> String {
+    let mut lines: Vec<String> = answer_of(body)
+        .chars()
+        .map(|c| {
+            json!({"model": "m", "message": {"role": "assistant", "content": c}, "done": false}).to_string()
+        })
+        .collect();
+    let counted = body["messages"].to_string().len() / 4;
+    lines.push(json!({"model": "m", "message": {"role": "assistant", "content": ""}, "done": true, "done_reason": "stop", "prompt_eval_count": counted, "eval_count": 9}).to_string());
+    lines.join("\n") + "\n"
+}
+
+/// The stream of OpenAI-compatible servers: server-sent events.
+fn openai(body: &serde_json::Value) -> String {
+    let mut text = String::new();
+    for c in answer_of(body).chars() {
+        let chunk = json!({"choices": [{"index": 0, "delta": {"content": c}, "finish_reason": null}]});
+        text.push_str(&format!("data: {chunk}\n\n"));
+    }
+    let counted = body["messages"].to_string().len() / 4;
+    let end = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": counted, "completion_tokens": 9, "total_tokens": counted + 9}});
+    text.push_str(&format!("data: {end}\n\ndata: {usage}\n\ndata: [DONE]\n\n"));
+    text
+}
+
+fn run(place: &Place, arguments: &[&str]) -> crate::support::Conversation {
+    let mut command = place.command();
+    command.args(["run", "--json"]).args(arguments).arg("version 2.0");
+    converse(command, accept_all)
+}
+
+#[test]
+fn a_run_with_ollama_always_sends_the_window_and_survives_split_characters() {
+    let place = Place::new(GREETER);
+    let server = Server::start(|asked| match asked.line.split(' ').nth(1).unwrap() {
+        "/api/chat" => Reply::stream("application/x-ndjson", &ollama(&asked.body), 7),
+        "/api/show" => Reply::json(
+            json!({"model_info": {"general.architecture": "qwen2", "qwen2.context_length": 32768}, "capabilities": ["completion"]}),
+        ),
+        "/api/tags" => Reply::json(
+            json!({"models": [{"name": "m:latest", "model": "m:latest", "modified_at": "", "size": 5}]}),
+        ),
+        _ => Reply::json(json!({"models": []})),
+    });
+    run(&place, &["--provider", "ollama", "--url", &server.url, "--model", "m"]).exits(0);
+    assert!(place.read("greeter/cli.py").contains("2.0 – größer"));
+    let chats = server.bodies("/api/chat");
+    assert_eq!(chats.len(), 2);
+    for chat in &chats {
+        assert_eq!(chat["options"]["num_ctx"], json!(8192), "the same window each time");
+    }
+    assert!(chats[0]["format"].is_object(), "the plan is constrained by its schema");
+    assert!(chats[1]["format"].is_null(), "edits are never asked for as JSON");
+}
+
+#[test]
+fn a_run_with_an_openai_compatible_server_sends_the_schema() {
+    let place = Place::new(GREETER);
+    let server = Server::start(|asked| match asked.line.split(' ').nth(1).unwrap() {
+        "/v1/chat/completions" => Reply::stream("text/event-stream", &openai(&asked.body), 5),
+        "/v1/models" => Reply::json(
+            json!({"object": "list", "data": [{"id": "m", "object": "model", "created": 0, "owned_by": "x"}]}),
+        ),
+        "/props" => Reply::json(json!({"default_generation_settings": {"n_ctx": 4096}})),
+        _ => Reply::text(404, "text/plain", "not here"),
+    });
+    let run = run(&place, &["--url", &server.url]).exits(0);
+    run.find(|event| match event {
+        countersign::protocol::Event::SessionStarted { window, .. } => (*window == 4096).then_some(()),
+        _ => None,
+    });
+    let chats = server.bodies("/chat/completions");
+    assert_eq!(chats[0]["response_format"]["type"], "json_schema", "{:#}", chats[0]);
+    assert!(chats[1]["response_format"].is_null());
+    assert!(place.read("greeter/cli.py").contains("größer"));
+}
+
+#[test]
+fn a_prompt_that_the_server_cut_is_an_error_and_nothing_is_written() {
+    let place = Place::new(GREETER);
+    let before = place.tree();
+    let server = Server::start(|asked| match asked.line.split(' ').nth(1).unwrap() {
+        "/v1/chat/completions" => {
+            let text = openai(&asked.body);
+            let at = text.find("\"prompt_tokens\":").unwrap() + "\"prompt_tokens\":".len();
+            let end = at + text[at..].find([',', '}']).unwrap();
+            Reply::stream("text/event-stream", &format!("{}100{}", &text[..at], &text[end..]), 64)
+        }
+        "/v1/models" => Reply::json(
+            json!({"object": "list", "data": [{"id": "m", "object": "model", "created": 0, "owned_by": "x"}]}),
+        ),
+        _ => Reply::text(404, "text/plain", "not here"),
+    });
+    let run = run(&place, &["--url", &server.url, "--window", "8192"]).exits(3);
+    assert_eq!(place.tree(), before);
+    run.find(|event| match event {
+        countersign::protocol::Event::TurnFinished { outcome, .. } => {
+            let text = format!("{outcome:?}");
+            assert!(text.contains("cut the architect's prompt"), "{text}");
+            Some(())
+        }
+        _ => None,
+    });
+}
+
+fn fails_with(reply: impl Fn() -> Reply + Send + Sync + 'static, said: &str) {
+    let place = Place::new(GREETER);
+    let before = place.tree();
+    let server = Server::start(move |asked| match asked.line.split(' ').nth(1).unwrap() {
+        "/v1/chat/completions" => reply(),
+        "/v1/models" => Reply::json(
+            json!({"object": "list", "data": [{"id": "m", "object": "model", "created": 0, "owned_by": "x"}]}),
+        ),
+        _ => Reply::text(404, "text/plain", "not here"),
+    });
+    let mut command = place.command();
+    command.args(["run", "--url", &server.url, "--window", "8192", "version 2.0"]);
+    let run = crate::support::Finished::of(command.output().unwrap()).fails(3, said);
+    assert_eq!(place.tree(), before);
+    assert!(run.stderr.contains("nothing was written"), "{}", run.stderr);
+}
+
+#[test]
+fn each_way_in_which_a_server_fails_is_told_apart() {
+    fails_with(|| Reply::text(200, "text/html", "<html>Welcome to nginx</html>"), "an HTML page");
+    fails_with(
+        || Reply::text(500, "application/json", r#"{"error":{"message":"out of memory"}}"#),
+        "out of memory",
+    );
+    fails_with(
+        || Reply {
+            status: 200,
+            kind: "text/event-stream",
+            raw: vec![b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"{\"}}]}\n\n".to_vec()],
+            torn: true,
+        },
+        "stopped in the middle",
+    );
+    fails_with(
+        || {
+            Reply::text(
+                200,
+                "text/event-stream",
+                "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"{\"}}]}\n\ndata: {\"error\":{\"message\":\"GPU fell off\"}}\n\n",
+            )
+        },
+        "GPU fell off",
+    );
+}
+
+#[test]
+fn a_server_that_is_down_is_named_with_what_to_try() {
+    let place = Place::new(GREETER);
+    let before = place.tree();
+    let run = place.run(&["run", "--url", "http://127.0.0.1:1", "x"]).fails(3, "http://127.0.0.1:1");
+    assert!(run.stderr.contains("doctor"), "{}", run.stderr);
+    place.run(&["run", "--provider", "ollama", "x"]).fails(3, "Ollama at");
+    assert_eq!(place.tree(), before);
+}
