@@ -5,6 +5,7 @@
 //! the owner's answers as ops and believes only events.
 
 pub mod ask;
+mod keyboard;
 pub mod keys;
 pub mod review;
 pub mod screen;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rexpect::process::{PtyProcess, Signal, WaitStatus};
 
 /// How long anything may take before a test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Escape, as sent by the key of that name.
 pub const ESCAPE: &str = "\u{1b}";

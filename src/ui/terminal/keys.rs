@@ -8,8 +8,7 @@
 
 use std::io;
 
-use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind, KeyModifiers};
-use futures::StreamExt;
+use super::keyboard::Keyboard;
 
 /// What the owner wants while the program works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +54,8 @@ impl Wishes {
             && process.modes.is_some()
             && !super::ask::keyboard_taken()
         {
-            process.keyboard = Some(EventStream::new());
+            // Without a keyboard there are still signals.
+            process.keyboard = Keyboard::listen().ok();
         }
     }
 
@@ -71,7 +71,7 @@ impl Wishes {
 /// The signals of this process and its keyboard.
 pub struct Process {
     signals: Signals,
-    keyboard: Option<EventStream>,
+    keyboard: Option<Keyboard>,
     modes: Option<Modes>,
 }
 
@@ -91,7 +91,7 @@ impl Process {
     pub fn with_keyboard() -> io::Result<Process> {
         let signals = Signals::listen_on_terminal()?;
         let modes = Some(Modes::without_echo()?);
-        let keyboard = (!super::ask::keyboard_taken()).then(EventStream::new);
+        let keyboard = if super::ask::keyboard_taken() { None } else { Keyboard::listen().ok() };
         Ok(Process { signals, keyboard, modes })
     }
 
@@ -103,11 +103,10 @@ impl Process {
                     Signal::Suspend => if let Some(modes) = &self.modes { modes.suspend() },
                     Signal::Continued => if let Some(modes) = &self.modes { modes.apply_again() },
                 },
-                event = next_event(&mut self.keyboard) => match event {
-                    Some(Ok(event)) if wants_stop(&event) => return Wish::Stop,
-                    Some(Ok(_)) => {}
+                stop = stop(&mut self.keyboard) => match stop {
+                    Ok(()) => return Wish::Stop,
                     // The keyboard is gone; signals remain.
-                    Some(Err(_)) | None => self.keyboard = None,
+                    Err(_) => self.keyboard = None,
                 },
             }
         }
@@ -121,18 +120,11 @@ impl Drop for Process {
     }
 }
 
-async fn next_event(keyboard: &mut Option<EventStream>) -> Option<io::Result<Event>> {
+async fn stop(keyboard: &mut Option<Keyboard>) -> io::Result<()> {
     match keyboard {
-        Some(events) => events.next().await,
+        Some(keyboard) => keyboard.stop().await,
         None => std::future::pending().await,
     }
-}
-
-/// Esc, or Ctrl-C where it arrives as a key and not as a signal.
-fn wants_stop(event: &Event) -> bool {
-    let Event::Key(key) = event else { return false };
-    let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-    key.kind == KeyEventKind::Press && (control_c || key.code == KeyCode::Esc)
 }
 
 enum Signal {
@@ -228,7 +220,8 @@ impl Modes {
         use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcsetattr};
         let mut quiet = self.before.clone();
         quiet.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
-        quiet.special_codes[SpecialCodeIndex::VMIN] = 1;
+        // A read gives what is there, perhaps nothing, and never waits.
+        quiet.special_codes[SpecialCodeIndex::VMIN] = 0;
         quiet.special_codes[SpecialCodeIndex::VTIME] = 0;
         Ok(tcsetattr(io::stdin(), OptionalActions::Now, &quiet)?)
     }
@@ -280,21 +273,5 @@ impl Drop for Modes {
     fn drop(&mut self) {
         super::ask::release_terminal();
         let _ = crossterm::terminal::disable_raw_mode();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crossterm::event::KeyEvent;
-
-    #[test]
-    fn only_escape_and_control_c_stop() {
-        let key = |code, modifiers| wants_stop(&Event::Key(KeyEvent::new(code, modifiers)));
-        assert!(key(KeyCode::Esc, KeyModifiers::NONE));
-        assert!(key(KeyCode::Char('c'), KeyModifiers::CONTROL));
-        assert!(!key(KeyCode::Char('c'), KeyModifiers::NONE));
-        assert!(!key(KeyCode::Enter, KeyModifiers::NONE));
-        assert!(!wants_stop(&Event::Paste("\u{1b}".into())));
     }
 }
