@@ -115,6 +115,9 @@ impl Material {
             format: EditFormat::SearchReplace,
             regions: vec![part("src/role/explorer.rs", 40..110)],
             reasons: Vec::new(),
+            failure: String::new(),
+            feedback: String::new(),
+            variation: 0,
         }
     }
 

@@ -48,6 +48,8 @@ pub struct Verdict {
     /// The accepted hunks as a patch of their own; `None` if there are none.
     pub approved: Option<Approved<PatchSet>>,
     pub accepted: Vec<u32>,
+    /// Hunks that are kept for a later review.
+    pub pending: Vec<u32>,
     /// Everything else, stale hunks included.
     pub declined: Vec<u32>,
     /// Hunks that were accepted and cannot stand without one that was declined.
@@ -71,10 +73,12 @@ pub enum DecisionError {
     OtherPatch,
     #[error("there is no hunk {0} in this approval; accept hunks by the ids that were shown")]
     UnknownHunk(u32),
+    #[error("hunk {0} is accepted and left pending at once; decide for one")]
+    Contradiction(u32),
 }
 
-/// What the owner is shown. `why` gives the reasons of a file by its path after the change. The text
-/// is raw: a front end shows it through [`crate::sanitize::visible`].
+/// What the owner is shown of a patch. `why` gives the reasons of a file by its path after the
+/// change. The text is raw: a front end shows it through [`crate::sanitize::visible`].
 pub fn review(
     id: u64,
     patch: &PatchSet,
@@ -101,7 +105,7 @@ pub fn review(
             why: why.get(file.path()).cloned().unwrap_or_default(),
         })
         .collect();
-    Approval { id, digest: patch.digest(), files, checks }
+    Approval { id, digest: patch.digest(), files, checks, ..Approval::default() }
 }
 
 /// Turns a decision about `patch`, which was shown as approval `id`, into a signed patch.
@@ -125,16 +129,26 @@ pub fn decide(
     }
     let shown = patch.ids();
     let accepted: BTreeSet<u32> = decision.accept.iter().copied().collect();
-    if let Some(unknown) = accepted.difference(&shown).next() {
+    let pending: BTreeSet<u32> = decision.pending.iter().copied().collect();
+    if let Some(unknown) = accepted.union(&pending).find(|id| !shown.contains(id)) {
         return Err(DecisionError::UnknownHunk(*unknown));
     }
-    let stale = patch.stale(&accepted, syntax);
+    if let Some(both) = accepted.intersection(&pending).next() {
+        return Err(DecisionError::Contradiction(*both));
+    }
+    let mut stale = patch.stale(&accepted, syntax);
     let accepted: BTreeSet<u32> = accepted.difference(&stale).copied().collect();
+    // What waits stands on what is accepted now; it goes with what it cannot stand without.
+    stale.extend(patch.stale(&accepted.union(&pending).copied().collect(), syntax));
+    let accepted: BTreeSet<u32> = accepted.difference(&stale).copied().collect();
+    let pending: BTreeSet<u32> = pending.difference(&stale).copied().collect();
     let signed = patch.select(&accepted);
+    let is_declined = |id: &u32| !accepted.contains(id) && !pending.contains(id);
     Ok(Verdict {
         approved: (!signed.is_empty()).then_some(Approved(signed)),
-        declined: shown.difference(&accepted).copied().collect(),
+        declined: shown.iter().copied().filter(is_declined).collect(),
         accepted: accepted.into_iter().collect(),
+        pending: pending.into_iter().collect(),
         stale: stale.into_iter().collect(),
     })
 }
@@ -166,7 +180,7 @@ mod tests {
     }
 
     fn decision(patch: &PatchSet, accept: &[u32]) -> Decision {
-        Decision { approval: 7, digest: patch.digest(), accept: accept.to_vec() }
+        Decision { approval: 7, digest: patch.digest(), accept: accept.to_vec(), ..Decision::default() }
     }
 
     #[test]
@@ -194,6 +208,19 @@ mod tests {
         let none = decide(&patch, 7, &decision(&patch, &[]), &none).unwrap();
         assert!(none.approved.is_none());
         assert_eq!(none.declined, [1, 2]);
+    }
+
+    #[test]
+    fn what_waits_is_neither_accepted_nor_declined() {
+        let patch = patch("five");
+        let mut later = decision(&patch, &[1]);
+        later.pending = vec![2];
+        let verdict = decide(&patch, 7, &later, &none).unwrap();
+        assert_eq!((verdict.accepted, verdict.pending, verdict.declined), (vec![1], vec![2], vec![]));
+        later.pending = vec![1];
+        assert_eq!(decide(&patch, 7, &later, &none).unwrap_err(), DecisionError::Contradiction(1));
+        later.pending = vec![9];
+        assert_eq!(decide(&patch, 7, &later, &none).unwrap_err(), DecisionError::UnknownHunk(9));
     }
 
     #[test]

@@ -170,6 +170,18 @@ Examples:
 Without --keep the latest 500 changes are kept, as far as their copies of files stay
 below 1 GiB; a forgotten change cannot be undone any more.")]
     History(HistoryArgs),
+    /// Decide about patches that were left pending
+    #[command(after_help = "\
+Examples:
+  countersign review                  the oldest one
+  countersign review 3
+  countersign review --list
+  countersign review --discard 3
+
+A patch is left pending when you leave a review with q, and when nobody was there to
+approve it. Where a file has changed since, the change is merged into it, and said; or
+it is left out.")]
+    Review(ReviewArgs),
     /// List sessions, or show one
     #[command(after_help = "\
 Examples:
@@ -216,6 +228,12 @@ pub struct RunArgs {
     /// A command that must pass; it runs on a copy before you are asked, and in the tree after
     #[arg(long, value_name = "COMMAND")]
     pub check: Option<String>,
+    /// Carry the plan out N times and offer the best result: its check passes, it is small [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub candidates: Option<u32>,
+    /// How often the Coder gets the output of a check that failed, before you are asked [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=8))]
+    pub repairs: Option<u32>,
     /// One event a line on stdout, ops as JSON lines on stdin
     #[arg(long)]
     pub json: bool,
@@ -354,6 +372,24 @@ pub struct HistoryArgs {
     #[arg(long, value_name = "N", conflicts_with = "change")]
     pub keep: Option<usize>,
     /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReviewArgs {
+    /// Number of a pending patch [default: the oldest one]
+    pub patch: Option<String>,
+    /// List the pending patches
+    #[arg(long, conflicts_with = "patch")]
+    pub list: bool,
+    /// Forget a pending patch
+    #[arg(long, value_name = "PATCH", conflicts_with_all = ["patch", "list"])]
+    pub discard: Option<String>,
+    /// A command that must pass; it runs in the tree after the patch is applied
+    #[arg(long, value_name = "COMMAND")]
+    pub check: Option<String>,
+    /// Print JSON: the list, or one event a line with ops on stdin
     #[arg(long)]
     pub json: bool,
 }

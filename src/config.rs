@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::cli::{GlobalFlags, ModelFlags, ProviderName};
 use crate::disk::{self, RepositoryData};
 use crate::provider::preset::{self, Preset};
+use crate::turn::Tries;
 
 /// Evidence tokens of a request unless set otherwise: beyond it, small models lose more by length
 /// than they gain by content.
@@ -30,6 +31,10 @@ pub struct Config {
     pub measurements: PathBuf,
     /// Tokens of evidence in a pack.
     pub evidence_tokens: u32,
+    /// How much time is spent on quality.
+    pub tries: Tries,
+    /// The owner's editor and its arguments, `VISUAL` or `EDITOR`; empty when neither is set.
+    pub editor: Vec<String>,
     /// Colours for people: stderr is a terminal and `NO_COLOR` is not set.
     pub color: bool,
 }
@@ -86,6 +91,8 @@ struct File {
     explorer_model: Option<String>,
     coder_model: Option<String>,
     evidence_tokens: Option<u32>,
+    candidates: Option<u32>,
+    repairs: Option<u32>,
 }
 
 /// The variables that are read, in one place so that tests need not touch the process.
@@ -147,6 +154,15 @@ impl Config {
         let color = environment.stderr_is_terminal && environment.get("NO_COLOR").is_none();
         let evidence_tokens = file.evidence_tokens.unwrap_or(DEFAULT_EVIDENCE_TOKENS);
         ensure!(evidence_tokens >= 100, "evidence_tokens must be at least 100");
+        let usual = Tries::default();
+        let tries = Tries {
+            candidates: file.candidates.unwrap_or(usual.candidates),
+            repairs: file.repairs.unwrap_or(usual.repairs),
+        };
+        ensure!((1..=16).contains(&tries.candidates), "candidates must be between 1 and 16");
+        ensure!(tries.repairs <= 8, "repairs must be at most 8");
+        let editor = environment.get("VISUAL").or_else(|| environment.get("EDITOR")).unwrap_or_default();
+        let editor = shlex::split(editor).context("VISUAL or EDITOR has an open quote")?;
         Ok(Config {
             data: RepositoryData::open(&data_dir, &root)?,
             measurements: data_dir.join("models"),
@@ -154,6 +170,8 @@ impl Config {
             model: model_choice(flags, file, &config_dir, environment)?,
             config_dir,
             evidence_tokens,
+            tries,
+            editor,
             color,
         })
     }

@@ -39,6 +39,10 @@ impl RepositoryData {
         self.folder.join("sessions")
     }
 
+    pub fn pending(&self) -> PathBuf {
+        self.folder.join("pending")
+    }
+
     pub fn journal(&self) -> PathBuf {
         self.folder.join("journal")
     }

@@ -14,7 +14,7 @@
 //! | Which lines does the Coder see? | [`region`] |
 //! | How is a model asked, and its answer read? | [`provider`], [`connect`], [`answer`], [`measured`] |
 //! | What does an edit become before it is written? | [`edit`] |
-//! | Who may release it? | [`approval`] |
+//! | Who may release it, and what waits for them? | [`approval`], [`pending`] |
 //! | How is it written, and taken back? | [`apply`] |
 //! | Does it work? | [`check`] |
 //! | What is kept? | [`events`], [`session`], [`disk`] |
@@ -46,6 +46,7 @@ pub mod apply;
 pub mod approval;
 pub mod check;
 pub mod edit;
+pub mod pending;
 
 pub mod disk;
 pub mod events;

@@ -21,6 +21,7 @@ use std::{
     sync::Arc,
 };
 
+pub(crate) use self::merge::merge;
 use self::{
     carry::{Move, Place},
     journal::{Change, Content, FileState, Intent, Journal, Record, Stage},

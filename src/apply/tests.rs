@@ -146,7 +146,7 @@ impl Case {
 
     fn sign(&self, patch: &PatchSet) -> Approved<PatchSet> {
         let accept = patch.ids().into_iter().collect();
-        let decision = Decision { approval: 1, digest: patch.digest(), accept };
+        let decision = Decision { approval: 1, digest: patch.digest(), accept, ..Decision::default() };
         approval::decide(patch, 1, &decision, &|_, _| None).unwrap().approved.unwrap()
     }
 

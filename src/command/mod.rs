@@ -9,6 +9,7 @@ mod history;
 mod index;
 mod models;
 mod patch;
+mod review;
 mod run;
 mod session;
 mod sessions;
@@ -57,6 +58,7 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Fin
         Command::Undo(arguments) => undo::undo(&config, arguments).map(Finished::from),
         Command::Redo(arguments) => undo::redo(&config, arguments).map(Finished::from),
         Command::History(arguments) => history::history(&config, arguments).map(Finished::from),
+        Command::Review(arguments) => review::review(&config, arguments).await,
         Command::Sessions(arguments) => sessions::sessions(&config, arguments).map(Finished::from),
         Command::Doctor(arguments) => doctor::doctor(&config, arguments).await.map(Finished::from),
         Command::Models(arguments) => models::models(&config, arguments).await.map(Finished::from),

@@ -10,17 +10,18 @@ use crate::cli::RunArgs;
 use crate::command::Finished;
 use crate::config::Config;
 use crate::connect;
-use crate::engine;
+use crate::engine::{self, Asked, Work};
 use crate::events::Events;
 use crate::failure::OrUsage as _;
 use crate::measured::Measurements;
+use crate::pending::PendingStore;
 use crate::prompt::Prompts;
 use crate::protocol::{Envelope, Event, Op, StartRequest};
 use crate::provider::record::Recorder;
 use crate::retrieve::{Library, Retriever};
 use crate::role::{self, Caller, Model, RoleSpec, Roles};
 use crate::session::SessionLog;
-use crate::turn::Desk;
+use crate::turn::{Desk, Signer, Tries};
 use crate::ui::{self, Colour, Ended, Settings};
 use crate::{apply, check};
 
@@ -28,13 +29,23 @@ pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished
     let check = arguments.check.as_deref().map(check::split).transpose();
     let check = check.or_usage("Write it as you would in a shell, such as --check \"cargo test\".")?;
     let request = StartRequest { text: arguments.request.join(" "), tags: arguments.tag };
-    let mut engine = start(config, check).await?;
+    let tries = Tries {
+        candidates: arguments.candidates.unwrap_or(config.tries.candidates),
+        repairs: arguments.repairs.unwrap_or(config.tries.repairs),
+    };
+    let mut engine = start(config, check, tries).await?;
     engine.ops.send(Op::Start(request)).await.context("the engine ended at once")?;
-    let ended = match arguments.json {
+    let ended = watch(config, &mut engine, arguments.json).await?;
+    engine.stop().await;
+    Ok(ended)
+}
+
+/// Watches one turn, for a program or a person.
+pub async fn watch(config: &Config, engine: &mut Running, json: bool) -> anyhow::Result<Finished> {
+    let ended = match json {
         true => ui::json::run(&mut engine.events, &engine.ops, ui::json::Life::OneTurn).await?,
         false => ui::terminal::run(&mut engine.events, &engine.ops, &settings(config)).await?,
     };
-    engine.stop().await;
     let code = match ended {
         Ended::Turn(outcome) => outcome.exit_code(),
         Ended::Refused(_) => 2,
@@ -57,7 +68,8 @@ fn describe_recovery(recovered: &apply::Recovered) -> String {
 
 /// How the terminal front end shows things here.
 pub fn settings(config: &Config) -> Settings {
-    Settings::for_streams(if config.color { Colour::On } else { Colour::Off })
+    let settings = Settings::for_streams(if config.color { Colour::On } else { Colour::Off });
+    Settings { editor: config.editor.clone(), ..settings }
 }
 
 /// An engine at work, with the ends of its channels.
@@ -68,6 +80,16 @@ pub struct Running {
 }
 
 impl Running {
+    /// Starts an engine for this work.
+    pub fn start(
+        work: impl Work,
+        events: (Events, mpsc::UnboundedReceiver<Envelope>),
+        asked: mpsc::Receiver<Asked>,
+    ) -> Running {
+        let (ops, task) = engine::start(work, events.0, asked);
+        Running { ops, events: events.1, task }
+    }
+
     /// Waits until the engine has ended. What it still says is in the session's log.
     pub async fn stop(self) {
         drop(self.ops);
@@ -78,7 +100,7 @@ impl Running {
 
 /// Finishes what an interrupted apply left, finds a model, opens the index, and starts engine and
 /// roles.
-pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Result<Running> {
+pub async fn start(config: &Config, check: Option<Vec<String>>, tries: Tries) -> anyhow::Result<Running> {
     let prompts = Prompts::load(config.own("prompts").as_deref()).or_usage("Mend or remove that prompt.")?;
     let roles =
         Roles::load(config.own("roles").as_deref(), &prompts).or_usage("Mend or remove that role file.")?;
@@ -90,7 +112,7 @@ pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Resul
     let (session, log) = SessionLog::create(&config.data.sessions(), &crate::clock::stamp())?;
     let (events, receiver) = Events::new(log);
     events.emit(Event::SessionStarted {
-        session,
+        session: session.clone(),
         root: config.root.display().to_string(),
         provider: connected.provider.describe(),
         model: connected.provider.model().to_owned(),
@@ -120,7 +142,7 @@ pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Resul
         };
         Ok(Caller { spec: spec.clone(), prompts: prompts.clone(), model, events: events.clone() })
     };
-    let (approvals, asked) = mpsc::channel(1);
+    let (signer, asked) = signer(config, events.clone(), session, check);
     let desk = Desk {
         architect: role::spawn_architect(caller(&roles.architect, &named.architect)?),
         explorer: role::spawn_explorer(caller(&roles.explorer, &named.explorer)?, retriever.clone()),
@@ -130,13 +152,31 @@ pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Resul
         roles: roles.clone(),
         retriever,
         root: config.root.clone(),
-        journal: config.data.journal(),
+        signer,
         edit_forms,
         evidence_tokens: config.evidence_tokens,
-        check,
-        approval_ids: Arc::default(),
-        approvals,
+        tries,
     };
-    let (ops, task) = engine::start(desk, asked);
-    Ok(Running { ops, events: receiver, task })
+    Ok(Running::start(desk, (events, receiver), asked))
+}
+
+/// The way to the owner and to the disk, with the end at which the engine hears what is asked.
+pub fn signer(
+    config: &Config,
+    events: Events,
+    session: String,
+    check: Option<Vec<String>>,
+) -> (Signer, mpsc::Receiver<Asked>) {
+    let (owner, asked) = mpsc::channel(1);
+    let signer = Signer {
+        events,
+        session,
+        root: config.root.clone(),
+        journal: config.data.journal(),
+        pending: PendingStore::in_folder(&config.data.pending()),
+        check,
+        ids: Arc::default(),
+        owner,
+    };
+    (signer, asked)
 }

@@ -29,10 +29,10 @@ use crate::protocol::ChangeKind;
 
 const MARK: &str = "\u{feff}";
 
-/// The proposed tree.
-#[derive(Debug)]
+/// The proposed tree. A clone goes its own way over the same disk.
+#[derive(Debug, Clone)]
 pub struct Overlay {
-    tree: Tree,
+    tree: Arc<Tree>,
     files: Files,
     trace: Trace,
 }
@@ -48,6 +48,15 @@ struct File {
     now: Option<Now>,
     /// The least certain tier of its edits.
     tier: Tier,
+}
+
+impl File {
+    /// The text before and after, where both are text.
+    fn lines(&self) -> Option<(&str, &str)> {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        let (base, now) = (self.base.as_ref()?, self.now.as_ref()?);
+        Some((text(&base.bytes)?, text(&now.bytes)?))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +83,7 @@ impl Overlay {
     /// # Errors
     /// If the root is not a directory that can be opened.
     pub fn open(root: &Path) -> io::Result<Overlay> {
-        Ok(Overlay { tree: Tree::open(root)?, files: Files::new(), trace: Trace::default() })
+        Ok(Overlay { tree: Arc::new(Tree::open(root)?), files: Files::new(), trace: Trace::default() })
     }
 
     /// The text of a file as proposed, without its byte order mark; `None` if there is no file.
@@ -100,9 +109,76 @@ impl Overlay {
     /// All that is proposed so far, against the disk as it was read.
     pub fn patch(&self) -> PatchSet {
         let changes = self.files.iter().filter_map(|(path, file)| change(path, file)).collect();
-        let patch = PatchSet::derive(changes);
+        self.bound(PatchSet::derive(changes))
+    }
+
+    /// The same patch, with what each of its hunks builds on in this overlay.
+    pub fn bound(&self, patch: PatchSet) -> PatchSet {
         let needs = self.trace.needs(&patch.line_changes());
         patch.with_needs(needs)
+    }
+
+    /// Takes back every hunk of `patch`, which is this overlay's own, but `kept`.
+    pub fn keep(&mut self, patch: &PatchSet, kept: &BTreeSet<u32>) {
+        let selected = patch.select(kept);
+        let after = |key: &str| {
+            let mine = selected.files().iter().find(|file| file.old_path() == key)?;
+            let side = mine.after()?;
+            Some(Now { path: mine.path().to_owned(), bytes: side.bytes.clone() })
+        };
+        for file in patch.files() {
+            let key = file.old_path();
+            let Some(mine) = self.files.get_mut(key) else { continue };
+            let selected = selected.files().iter().any(|file| file.old_path() == key);
+            mine.now = match (selected, &mine.base) {
+                (true, _) => after(key),
+                (false, Some(base)) => Some(Now { path: key.to_owned(), bytes: base.bytes.clone() }),
+                (false, None) => None,
+            };
+            self.trace.restart(key, mine.lines());
+        }
+        self.files.retain(|_, file| file.base.is_some() || file.now.is_some());
+    }
+
+    /// Puts the owner's own text in the place of a file that this overlay changes.
+    ///
+    /// # Errors
+    /// What a gate says against it; nothing is changed then. The owner may delete as much as they like.
+    pub fn write_as_owner(&mut self, path: &str, content: &str) -> Result<(), Vec<Refusal>> {
+        let edit = Edit::Whole { path: path.to_owned(), content: content.to_owned() };
+        let gates = Gates { deletion: Deletion::Planned, ..Gates::new(Planned::Only(vec![path.to_owned()])) };
+        self.propose(&[edit], &gates)?;
+        if let Some(file) = key(&self.files, path).and_then(|key| self.files.get_mut(&key)) {
+            file.tier = Tier::Owner;
+        }
+        Ok(())
+    }
+
+    /// Lays changes over the tree that were proposed in another process, on the base that they name.
+    ///
+    /// # Errors
+    /// The first path that cannot be read, or whose file is not the one that the change was made for.
+    pub fn adopt(&mut self, changes: &[FileChange]) -> Result<(), Refusal> {
+        for change in changes {
+            let old = change.before.as_ref().or(change.after.as_ref()).map_or("", |(path, _)| path);
+            for (path, _) in change.before.iter().chain(&change.after) {
+                gate::path(path, &Planned::Any)?;
+                not_in_git_directory(&self.tree, path)?;
+            }
+            load(&self.tree, &mut self.files, old)?;
+            let base = self.files.get(old).and_then(|file| file.base.clone());
+            if base.as_ref().map(|base| base.hash) != change.before.as_ref().map(|(_, side)| side.hash) {
+                return Err(stale(old));
+            }
+            let now = change
+                .after
+                .as_ref()
+                .map(|(path, side)| Now { path: path.clone(), bytes: side.bytes.clone() });
+            let file = File { base, now, tier: change.tier };
+            self.trace.restart(old, file.lines());
+            self.files.insert(old.to_owned(), file);
+        }
+        Ok(())
     }
 
     /// Lays the edits of one answer over the tree, if all of them pass.
@@ -230,11 +306,15 @@ fn fresh(tree: &Tree, key: &str, base: Option<&Stored>) -> Result<(), Refusal> {
     if now.map(|stored| stored.hash) == base.map(|stored| stored.hash) {
         return Ok(());
     }
-    Err(Refusal::new(
+    Err(stale(key))
+}
+
+fn stale(key: &str) -> Refusal {
+    Refusal::new(
         Code::StaleBase,
         key,
         "The file changed on the disk after it was read. Start the request again, so that it is read anew.",
-    ))
+    )
 }
 
 fn change(path: &str, file: &File) -> Option<FileChange> {

@@ -204,6 +204,12 @@ impl Caller {
         Ok(crate::role::exchange(answer, text))
     }
 
+    /// The same, for the n-th further answer to one request.
+    pub fn varied(&self, n: u32) -> Caller {
+        let spec = RoleSpec { sampling: self.spec.sampling.varied(n), ..self.spec.clone() };
+        Caller { spec, ..self.clone() }
+    }
+
     /// A fresh account for one request to the role.
     pub fn allowance(&self) -> Allowance {
         Allowance { began: Instant::now(), tokens: 0 }

@@ -1,150 +1,348 @@
-//! The end of a turn: check on a scratch copy, ask the owner, apply, check in the tree.
+//! From a proposal to the disk: ask the owner, apply, check in the tree, and what then.
+//!
+//! A turn with its roles and a review of patches that waited end here alike. It must not know models:
+//! what has to be made again is asked of a [`Maker`], if there is one.
 
-use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
-use tokio::sync::oneshot;
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::{self, ApplyError, Note};
+use crate::apply::{self, ApplyError, Extent, Note, Which};
 use crate::approval::{self, Approved, Verdict};
 use crate::check;
-use crate::edit::{PatchSet, grammar};
-use crate::engine::Asked;
+use crate::edit::{Overlay, PatchSet, grammar};
+use crate::engine::{Asked, Reply, Work};
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::message::Step;
-use crate::protocol::{CheckPlace, CheckResult, Event, Outcome};
-use crate::turn::{Desk, Stop};
+use crate::pending::{self, PendingStore, Waiting};
+use crate::protocol::{
+    AfterFailure, CandidateView, CheckPlace, CheckResult, Decision, Event, HunkChange, Outcome, Revision,
+    StartRequest, Usage,
+};
+use crate::turn::make::Maker;
+use crate::turn::{Stop, unless};
+
+/// What it takes to have a patch signed and written. Cheap to clone.
+#[derive(Clone)]
+pub struct Signer {
+    pub events: Events,
+    pub session: String,
+    pub root: PathBuf,
+    pub journal: PathBuf,
+    pub pending: PendingStore,
+    /// The owner's check, as arguments.
+    pub check: Option<Vec<String>>,
+    /// Last id of a question that was given out; ids are never used twice in a session.
+    pub ids: Arc<AtomicU64>,
+    /// The way to the owner.
+    pub owner: mpsc::Sender<Asked>,
+}
 
 /// A patch that waits for its owner.
 pub(super) struct Proposal {
+    pub overlay: Overlay,
     pub patch: PatchSet,
     /// Steps of the plan that could not be carried out, with the reasons.
     pub failed: Vec<String>,
+    pub request: String,
     pub summary: String,
-    pub steps: Vec<Step>,
-    /// The first ledger reasons of each file.
-    pub reasons: HashMap<String, Vec<String>>,
+    pub why: Why,
+    /// What was checked, for this very patch.
+    pub checks: Vec<CheckResult>,
+    pub candidates: Vec<CandidateView>,
 }
 
-pub(super) async fn sign(
-    desk: &Desk,
-    proposal: Proposal,
+/// Why a file is changed.
+pub(super) enum Why {
+    /// By the steps of a plan; and the first ledger reasons of each file.
+    Planned { steps: Vec<Step>, reasons: HashMap<String, Vec<String>> },
+    /// As it was noted when the patch was put aside, by path.
+    Noted(BTreeMap<String, Vec<String>>),
+}
+
+impl Why {
+    /// What is said beside a file's hunks: the plan's step, then the ledger.
+    fn of(&self, path: &str) -> Vec<String> {
+        match self {
+            Why::Noted(noted) => noted.get(path).cloned().unwrap_or_default(),
+            Why::Planned { steps, reasons } => {
+                let steps = (1..).zip(steps).filter(|(_, step)| step.file == path || step.target == path);
+                let steps = steps.map(|(number, step)| format!("step {number}: {}", step.task));
+                steps.chain(reasons.get(path).into_iter().flatten().cloned()).collect()
+            }
+        }
+    }
+}
+
+impl Proposal {
+    fn why(&self) -> BTreeMap<String, Vec<String>> {
+        let paths = self.patch.files().iter().map(|file| file.path());
+        paths.map(|path| (path.to_owned(), self.why.of(path))).collect()
+    }
+
+    /// What its owner made of it. Checks spoke of another patch then.
+    fn revise(&mut self, revision: Revision) -> Result<(), String> {
+        match revision.change {
+            HunkChange::Split {} => {
+                let split = self.patch.split(revision.hunk);
+                let split = split.ok_or("this hunk cannot be split: its changed lines are one run")?;
+                self.patch = self.overlay.bound(split);
+            }
+            HunkChange::Edit { lines } => {
+                let rewritten = self.patch.with_new_lines(revision.hunk, &lines);
+                let (path, text) = rewritten.ok_or("the lines of this hunk cannot be edited")?;
+                let refused = |refusals: Vec<crate::edit::Refusal>| {
+                    let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+                    format!("your edit was not taken: {}", texts.join("; "))
+                };
+                self.overlay.write_as_owner(&path, &text).map_err(refused)?;
+                self.patch = self.overlay.patch();
+                self.checks.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the owner said.
+enum Ruling {
+    Decided(Verdict),
+    SentBack(Decision),
+}
+
+/// Has a proposal signed and written, and again what is made of it then.
+pub(super) async fn settle(
+    signer: &Signer,
+    maker: Option<&Maker<'_>>,
+    mut proposal: Proposal,
     cancel: &CancellationToken,
 ) -> Result<Outcome, Stop> {
-    let decided = tokio::select! {
-        biased;
-        () = cancel.cancelled() => return Ok(Outcome::Cancelled),
-        decided = decide(desk, &proposal) => decided?,
-    };
-    let Verdict { approved: Some(approved), accepted, declined, .. } = decided else {
-        return Ok(Outcome::Declined { reason: "no hunk was accepted; nothing was written".into() });
-    };
+    let mut applied = 0;
+    let mut failure: Option<String> = None;
+    loop {
+        let Some(ruling) = unless(cancel, signer.ask(&mut proposal)).await else {
+            return Ok(failure.map_or(Outcome::Cancelled, |reason| Outcome::ChecksFailed { reason }));
+        };
+        let verdict = match (ruling?, maker) {
+            (Ruling::Decided(verdict), _) => verdict,
+            (Ruling::SentBack(decision), Some(maker)) => {
+                match unless(cancel, maker.sent_back(proposal, &decision)).await {
+                    Some(made) => proposal = made?,
+                    None => return Ok(Outcome::Cancelled),
+                }
+                continue;
+            }
+            (Ruling::SentBack(_), None) => {
+                signer
+                    .events
+                    .warn("there is no model here to send it back to; decide about the patch as it is");
+                continue;
+            }
+        };
+        let Some(approved) = verdict.approved else {
+            let waiting = signer.put_aside(&proposal, &verdict.accepted, &verdict.pending)?;
+            return Ok(match (waiting, failure) {
+                (_, Some(reason)) => Outcome::ChecksFailed { reason },
+                (Some((id, pending)), None) => Outcome::Pending { applied, pending, id },
+                (None, None) => {
+                    Outcome::Declined { reason: "no hunk was accepted; nothing was written".into() }
+                }
+            });
+        };
 
-    // From here to the end of `write` nothing is cancelled: the tree is as it was or fully changed.
-    let files = write(desk, approved, &proposal.summary).await?;
+        // From here to the end of `write` nothing is cancelled: the tree is as it was or fully changed.
+        let (change, files) = match signer.write(approved, &proposal.summary).await {
+            Ok(written) => written,
+            Err(stop) => {
+                // The owner's work is not lost with the tree that it was meant for.
+                let wanted = [verdict.accepted.as_slice(), &verdict.pending].concat();
+                signer.put_aside(&proposal, &[], &wanted)?;
+                return Err(stop);
+            }
+        };
+        let waiting = signer.put_aside(&proposal, &verdict.accepted, &verdict.pending)?;
+        applied += verdict.accepted.len() as u32;
 
-    let checked = tokio::select! {
-        biased;
-        () = cancel.cancelled() => None,
-        checked = check_tree(desk) => checked?,
-    };
-    let (applied, declined) = (accepted.len() as u32, declined.len() as u32);
-    if let Some(result) = checked
-        && !result.passed
-    {
-        let reason =
-            format!("the check failed after {files} files were changed; `countersign undo` takes them back");
-        return Ok(Outcome::ChecksFailed { reason });
-    }
-    Ok(match proposal.failed.is_empty() {
-        true => Outcome::Done { applied, declined, summary: proposal.summary },
-        false => Outcome::Incomplete { applied, declined, reason: proposal.failed.join("; ") },
-    })
-}
-
-async fn decide(desk: &Desk, proposal: &Proposal) -> Result<Verdict, Stop> {
-    let checks = check_scratch(desk, &proposal.patch).await?.into_iter().collect();
-    let paths = proposal.patch.files().iter().map(|file| file.path());
-    let why = paths.map(|path| (path.to_owned(), why(proposal, path))).collect();
-    let id = desk.approval_ids.fetch_add(1, Ordering::Relaxed) + 1;
-    let approval = approval::review(id, &proposal.patch, &why, checks);
-    let (reply, answer) = oneshot::channel();
-    desk.approvals.send(Asked { approval, reply }).await.ok().context("the engine is gone")?;
-    let decision = answer.await.context("the engine ended while a patch waited for its owner")?;
-    let decided = approval::decide(&proposal.patch, id, &decision, &grammar::syntax)
-        .context("the decision does not fit")?;
-    if !decided.stale.is_empty() {
-        let hunks: Vec<String> = decided.stale.iter().map(u32::to_string).collect();
-        desk.events.warn(format!(
-            "hunks {} were left out: they build on what was declined, or do not parse without it",
-            hunks.join(", ")
-        ));
-    }
-    let (accepted, declined) = (decided.accepted.clone(), decided.declined.clone());
-    desk.events.emit(Event::Decided { approval: id, accepted, declined, by: "owner".into() });
-    Ok(decided)
-}
-
-/// What is said beside a file's hunks: the plan's step, then the ledger.
-fn why(proposal: &Proposal, path: &str) -> Vec<String> {
-    let steps = (1..).zip(&proposal.steps).filter(|(_, step)| step.file == path || step.target == path);
-    let mut lines: Vec<String> =
-        steps.map(|(number, step)| format!("step {number}: {}", step.task)).collect();
-    lines.extend(proposal.reasons.get(path).into_iter().flatten().cloned());
-    lines
-}
-
-async fn check_scratch(desk: &Desk, patch: &PatchSet) -> Result<Option<CheckResult>, Stop> {
-    let Some(command) = &desk.check else { return Ok(None) };
-    let scratch = tempfile::tempdir().context("cannot make a folder for the scratch copy")?;
-    let (root, folder, patch) = (desk.root.clone(), scratch.path().to_owned(), patch.clone());
-    tokio::task::spawn_blocking(move || {
-        check::copy_tree(&root, &folder)?;
-        check::lay(&patch, &folder)
-    })
-    .await
-    .context("the thread of the scratch copy ended")??;
-    desk.events.warn("the check is not sandboxed: it can do whatever you can");
-    Ok(Some(run_check(desk, command, CheckPlace::Scratch, scratch.path()).await?))
-}
-
-async fn check_tree(desk: &Desk) -> Result<Option<CheckResult>, Stop> {
-    let Some(command) = &desk.check else { return Ok(None) };
-    Ok(Some(run_check(desk, command, CheckPlace::Tree, &desk.root).await?))
-}
-
-async fn run_check(
-    desk: &Desk,
-    command: &[String],
-    place: CheckPlace,
-    folder: &std::path::Path,
-) -> Result<CheckResult, Stop> {
-    desk.events.emit(Event::CheckStarted { command: command.to_vec(), place });
-    let result = check::run(command, folder).await?;
-    desk.events.emit(Event::CheckFinished { command: command.to_vec(), place, result: result.clone() });
-    Ok(result)
-}
-
-/// Writes and reads back; gives the number of files.
-async fn write(desk: &Desk, approved: Approved<PatchSet>, summary: &str) -> Result<usize, Stop> {
-    let (root, journal, summary) = (desk.root.clone(), desk.journal.clone(), summary.to_owned());
-    // One turn is one task; ids of approvals tell turns of the same second apart.
-    let task = format!("{}-{}", crate::clock::stamp(), desk.approval_ids.load(Ordering::Relaxed));
-    let applied = tokio::task::spawn_blocking(move || {
-        let note = Note { at_ms: crate::clock::now_ms(), summary: &summary, task: Some(&task) };
-        apply::apply(approved, &root, &journal, note)
-    })
-    .await
-    .context("the thread that applies changes ended")?;
-    match applied {
-        Ok(change) => {
-            let files = change.files.len();
-            desk.events.emit(Event::Applied { change: change.id, files: change.files });
-            Ok(files)
+        let checked = unless(cancel, signer.check(CheckPlace::Tree, None)).await.transpose()?.flatten();
+        if let Some(result) = checked.filter(|result| !result.passed) {
+            let reason = format!(
+                "the check failed after {files} files were changed; `countersign undo` takes them back"
+            );
+            let answer = unless(cancel, signer.ask_after_failure(&reason, maker.is_some())).await;
+            match (answer.transpose()?, maker) {
+                (Some(AfterFailure::Undo), _) => {
+                    signer.take_back(&change).await?;
+                    let reason = "the check failed, and the change was taken back".to_owned();
+                    return Ok(Outcome::TakenBack { reason });
+                }
+                (Some(AfterFailure::Repair), Some(maker)) => {
+                    match unless(cancel, maker.mend(&result)).await {
+                        Some(made) => proposal = made?,
+                        None => return Ok(Outcome::ChecksFailed { reason }),
+                    }
+                    failure = Some(reason);
+                    continue;
+                }
+                _ => return Ok(Outcome::ChecksFailed { reason }),
+            }
         }
-        Err(error) => Err(Stop::Other(refused(error))),
+        let declined = verdict.declined.len() as u32;
+        return Ok(match (waiting, proposal.failed.is_empty()) {
+            (Some((id, pending)), _) => Outcome::Pending { applied, pending, id },
+            (None, true) => Outcome::Done { applied, declined, summary: proposal.summary },
+            (None, false) => Outcome::Incomplete { applied, declined, reason: proposal.failed.join("; ") },
+        });
+    }
+}
+
+impl Signer {
+    fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Shows a proposal to its owner until they decide or send it back.
+    async fn ask(&self, proposal: &mut Proposal) -> Result<Ruling, Stop> {
+        let (mut replaces, mut refused) = (None, None);
+        loop {
+            let id = self.next_id();
+            let mut approval =
+                approval::review(id, &proposal.patch, &proposal.why(), proposal.checks.clone());
+            (approval.replaces, approval.refused) = (replaces, refused.take());
+            approval.candidates.clone_from(&proposal.candidates);
+            let (reply, answer) = oneshot::channel();
+            let asked = Asked::Approval { approval, patch: proposal.patch.clone(), reply };
+            self.owner.send(asked).await.ok().context("the engine is gone")?;
+            match answer.await.context("the engine ended while a patch waited for its owner")? {
+                Reply::Decide(decision) if decision.feedback.is_empty() => {
+                    return Ok(Ruling::Decided(self.decided(&proposal.patch, id, &decision)?));
+                }
+                Reply::Decide(decision) => {
+                    let feedback = decision.feedback.clone();
+                    self.events.emit(Event::SentBack { approval: id, feedback });
+                    return Ok(Ruling::SentBack(decision));
+                }
+                Reply::Revise(revision) => {
+                    refused = proposal.revise(revision).err();
+                    replaces = Some(id);
+                }
+            }
+        }
+    }
+
+    fn decided(&self, patch: &PatchSet, id: u64, decision: &Decision) -> Result<Verdict, Stop> {
+        let verdict =
+            approval::decide(patch, id, decision, &grammar::syntax).context("the decision does not fit")?;
+        if !verdict.stale.is_empty() {
+            let hunks: Vec<String> = verdict.stale.iter().map(u32::to_string).collect();
+            self.events.warn(format!(
+                "hunks {} were left out: they build on what was declined, or do not parse without it",
+                hunks.join(", ")
+            ));
+        }
+        self.events.emit(Event::Decided {
+            approval: id,
+            accepted: verdict.accepted.clone(),
+            declined: verdict.declined.clone(),
+            pending: verdict.pending.clone(),
+            by: "owner".into(),
+        });
+        Ok(verdict)
+    }
+
+    /// Keeps hunks for a later review, over the tree with the accepted ones in it; gives their id and
+    /// number.
+    fn put_aside(
+        &self,
+        proposal: &Proposal,
+        accepted: &[u32],
+        pending: &[u32],
+    ) -> Result<Option<(String, u32)>, Stop> {
+        let accepted: BTreeSet<u32> = accepted.iter().copied().collect();
+        let pending: BTreeSet<u32> = pending.iter().copied().collect();
+        let rest = proposal.patch.rest(&accepted, &pending);
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let mut note = pending::Note::new(&self.session, &proposal.request, &proposal.summary);
+        (note.why, note.checks) = (proposal.why(), proposal.checks.clone());
+        let id = self.pending.keep(&rest, note)?;
+        let hunks = pending.len() as u32;
+        self.events.emit(Event::LeftPending { id: id.clone(), hunks });
+        Ok(Some((id, hunks)))
+    }
+
+    async fn ask_after_failure(&self, reason: &str, can_repair: bool) -> Result<AfterFailure, Stop> {
+        let mut options = vec![AfterFailure::Undo, AfterFailure::Keep];
+        if can_repair {
+            options.insert(0, AfterFailure::Repair);
+        }
+        let (reply, answer) = oneshot::channel();
+        let asked = Asked::Choice { choice: self.next_id(), reason: reason.to_owned(), options, reply };
+        self.owner.send(asked).await.ok().context("the engine is gone")?;
+        Ok(answer.await.context("the engine ended while a choice waited for its owner")?)
+    }
+
+    /// Runs the check, if there is one: on a scratch copy with `patch` laid over it, or in the tree.
+    pub(super) async fn check(
+        &self,
+        place: CheckPlace,
+        patch: Option<&PatchSet>,
+    ) -> Result<Option<CheckResult>, Stop> {
+        let Some(command) = &self.check else { return Ok(None) };
+        let scratch = match patch {
+            None => None,
+            Some(patch) => {
+                let scratch = tempfile::tempdir().context("cannot make a folder for the scratch copy")?;
+                let (root, folder, patch) = (self.root.clone(), scratch.path().to_owned(), patch.clone());
+                tokio::task::spawn_blocking(move || {
+                    check::copy_tree(&root, &folder)?;
+                    check::lay(&patch, &folder)
+                })
+                .await
+                .context("the thread of the scratch copy ended")??;
+                self.events.warn("the check is not sandboxed: it can do whatever you can");
+                Some(scratch)
+            }
+        };
+        let folder = scratch.as_ref().map_or(self.root.as_path(), |scratch| scratch.path());
+        self.events.emit(Event::CheckStarted { command: command.clone(), place });
+        let result = check::run(command, folder).await?;
+        self.events.emit(Event::CheckFinished { command: command.clone(), place, result: result.clone() });
+        Ok(Some(result))
+    }
+
+    /// Writes and reads back; gives the change's id and the number of files.
+    async fn write(&self, approved: Approved<PatchSet>, summary: &str) -> Result<(String, usize), Stop> {
+        let (root, journal, summary) = (self.root.clone(), self.journal.clone(), summary.to_owned());
+        // One turn is one task; ids of approvals tell turns of the same second apart.
+        let task = format!("{}-{}", crate::clock::stamp(), self.ids.load(Ordering::Relaxed));
+        let applied = tokio::task::spawn_blocking(move || {
+            let note = Note { at_ms: crate::clock::now_ms(), summary: &summary, task: Some(&task) };
+            apply::apply(approved, &root, &journal, note)
+        })
+        .await
+        .context("the thread that applies changes ended")?;
+        let change = applied.map_err(|error| Stop::Other(refused(error)))?;
+        let files = change.files.len();
+        self.events.emit(Event::Applied { change: change.id.clone(), files: change.files });
+        Ok((change.id, files))
+    }
+
+    async fn take_back(&self, change: &str) -> Result<(), Stop> {
+        let (root, journal, id) = (self.root.clone(), self.journal.clone(), change.to_owned());
+        tokio::task::spawn_blocking(move || apply::undo(&root, &journal, Which::Id(&id), Extent::Change))
+            .await
+            .context("the thread that takes changes back ended")?
+            .map_err(|error| Stop::Other(refused(error)))?;
+        self.events.emit(Event::Undone { change: change.to_owned() });
+        Ok(())
     }
 }
 
@@ -154,4 +352,62 @@ fn refused(error: ApplyError) -> anyhow::Error {
         ApplyError::HalfDone { .. } | ApplyError::Journal { .. } => error.into(),
         error => Failure::usage(error.to_string(), "Nothing was written. Run the request again.").into(),
     }
+}
+
+/// The review of a patch that waited: a turn without roles.
+pub struct Review {
+    pub signer: Signer,
+    pub waiting: Waiting,
+}
+
+impl Work for Review {
+    fn begin(&self, _request: StartRequest, cancel: CancellationToken) -> BoxFuture<'static, Outcome> {
+        let (signer, waiting) = (self.signer.clone(), self.waiting.clone());
+        Box::pin(async move { review(&signer, waiting, &cancel).await.unwrap_or_else(Stop::outcome) })
+    }
+
+    fn take_usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+async fn review(signer: &Signer, waiting: Waiting, cancel: &CancellationToken) -> Result<Outcome, Stop> {
+    let offered = waiting.offer(&signer.root)?;
+    for path in &offered.merged {
+        signer.events.warn(format!("{path} has changed since; the change was merged into it, so look twice"));
+    }
+    for path in &offered.conflicts {
+        signer.events.warn(format!(
+            "{path} has changed since so that this change has no clear place in it; it is left out"
+        ));
+    }
+    if offered.patch.is_empty() {
+        let reason = format!(
+            "nothing of patch {} fits the tree any more; `countersign review --discard {}` forgets it",
+            waiting.id, waiting.id
+        );
+        return Ok(Outcome::Declined { reason });
+    }
+    let same = offered.merged.is_empty() && offered.conflicts.is_empty();
+    let note = &waiting.note;
+    let mut proposal = Proposal {
+        overlay: offered.overlay,
+        patch: offered.patch,
+        failed: Vec::new(),
+        request: note.request.clone(),
+        summary: note.summary.clone(),
+        why: Why::Noted(note.why.clone()),
+        // Of the patch as it was; not of what has become of it.
+        checks: if same { note.checks.clone() } else { Vec::new() },
+        candidates: Vec::new(),
+    };
+    if !same && let Some(again) = signer.check(CheckPlace::Scratch, Some(&proposal.patch)).await? {
+        proposal.checks.push(again);
+    }
+    let outcome = settle(signer, None, proposal, cancel).await?;
+    // What is left of it waits under a new id.
+    if !matches!(outcome, Outcome::Cancelled) {
+        signer.pending.remove(&waiting.id)?;
+    }
+    Ok(outcome)
 }

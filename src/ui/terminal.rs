@@ -5,6 +5,7 @@
 //! the owner's answers as ops and believes only events.
 
 pub mod ask;
+mod editor;
 mod keyboard;
 pub mod keys;
 pub mod review;
@@ -19,15 +20,15 @@ use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use self::ask::Reply;
+use self::ask::{Question, Reply};
 use self::keys::{Process, Wish, Wishes};
-use self::review::{Next, Prompt, Review};
+use self::review::{Answer, Key, Next, Prompt, Review};
 use self::screen::Screen;
 use self::stream::Stream;
 use self::view::View;
 use super::text::{Line, Tone, count, meter, thousands};
 use super::{Audience, Ended, Settings, Stdout, unified};
-use crate::protocol::{Approval, CheckPlace, Decision, Envelope, Event, Op};
+use crate::protocol::{AfterFailure, Approval, CheckPlace, Choice, Decision, Envelope, Event, Op};
 
 /// How long a second Ctrl-C waits for the engine to leave by itself: long enough to finish or take
 /// back an apply that is under way.
@@ -50,18 +51,41 @@ pub async fn run(
     };
     let process = process.context("cannot listen to the terminal; try `--json`, which needs none")?;
     let wishes = Wishes::Process(Box::new(process));
-    let colour = settings.colour;
-    let ask = Box::new(move |prompt| ask::ask(prompt, colour));
-    Ok(Front::new(*settings, Screen::of_process(settings), ask).watch(events, ops, wishes).await)
+    let (colour, editor) = (settings.colour, settings.editor.clone());
+    let ask = Box::new(move |question| ask::ask(question, colour, editor.clone()));
+    Ok(Front::new(settings.clone(), Screen::of_process(settings), ask).watch(events, ops, wishes).await)
 }
 
-type Ask = Box<dyn FnMut(Prompt) -> oneshot::Receiver<Reply> + Send>;
+type Ask = Box<dyn FnMut(Question) -> oneshot::Receiver<Reply> + Send>;
 
 /// A question on the screen, with what happened since it was asked: nothing is printed into it.
-struct Question {
-    review: Review,
-    reply: oneshot::Receiver<Reply>,
+struct Open {
+    about: About,
+    /// `None` while the engine has to answer first.
+    reply: Option<oneshot::Receiver<Reply>>,
+    /// What is still to be shown, and the question behind it.
+    page: Vec<Line>,
+    next: Option<Question>,
     held: VecDeque<Event>,
+}
+
+/// What a question is about.
+enum About {
+    Review(Box<Review>),
+    Choice { id: u64, options: Vec<AfterFailure> },
+}
+
+impl Open {
+    fn new(about: About) -> Open {
+        Open { about, reply: None, page: Vec::new(), next: None, held: VecDeque::new() }
+    }
+
+    fn approval(&self) -> Option<u64> {
+        match &self.about {
+            About::Review(review) => Some(review.id()),
+            About::Choice { .. } => None,
+        }
+    }
 }
 
 /// The state of one watched turn.
@@ -71,7 +95,9 @@ struct Front {
     ask: Ask,
     view: View,
     stream: Option<Stream>,
-    question: Option<Question>,
+    question: Option<Open>,
+    /// A review that was sent back: what was answered in it stands for the hunks that come again.
+    earlier: Option<Review>,
     /// Ops on their way; sending must never keep this loop from listening.
     outbox: VecDeque<Op>,
     began: bool,
@@ -90,6 +116,7 @@ impl Front {
             view: View::default(),
             stream: None,
             question: None,
+            earlier: None,
             outbox: VecDeque::new(),
             began: false,
             stops: 0,
@@ -157,28 +184,54 @@ impl Front {
     }
 
     fn event(&mut self, event: Event, wishes: &mut Wishes) {
-        if let Some(question) = &mut self.question {
-            let over = match &event {
-                Event::TurnFinished { .. } => true,
-                Event::Decided { approval, .. } => *approval == question.review.id(),
-                _ => false,
-            };
-            if !over {
-                return question.held.push_back(event);
+        let Some(open) = &mut self.question else { return self.show(event, wishes) };
+        let approval = open.approval();
+        match event {
+            Event::TurnFinished { .. } => self.closed(event, wishes),
+            Event::Decided { approval: decided, .. } if Some(decided) == approval => {
+                self.closed(event, wishes)
             }
-            ask::release_terminal();
-            self.screen.print(&[Line::default(), Line::new(Tone::Warning, "the question is closed")]);
-            self.close_question(wishes);
+            Event::ApprovalNeeded(next) if approval.is_some() && next.replaces == approval => {
+                self.replaced(next, wishes);
+            }
+            Event::FileShown { .. } | Event::Refused { .. } if open.reply.is_none() => {
+                let lines = self.view.lines(&event, self.settings.columns());
+                open.page.extend(lines);
+                self.advance(wishes);
+            }
+            event => open.held.push_back(event),
         }
+    }
+
+    /// The engine takes the question back.
+    fn closed(&mut self, event: Event, wishes: &mut Wishes) {
+        ask::release_terminal();
+        self.screen.print(&[Line::default(), Line::new(Tone::Warning, "the question is closed")]);
+        self.close_question(wishes);
         self.show(event, wishes);
     }
 
+    /// Goes on with an approval that was revised.
+    fn replaced(&mut self, approval: Approval, wishes: &mut Wishes) {
+        let columns = self.settings.columns();
+        let Some(open) = self.question.take() else { return };
+        let About::Review(review) = open.about else { return };
+        let about = About::Review(Box::new(review.revised(approval, columns)));
+        self.question = Some(Open { about, ..open });
+        self.advance(wishes);
+    }
+
     /// Takes the question away and shows what was held back meanwhile.
-    fn close_question(&mut self, wishes: &mut Wishes) {
-        let held = self.question.take().map(|question| question.held).unwrap_or_default();
+    fn close_question(&mut self, wishes: &mut Wishes) -> Option<Review> {
+        let open = self.question.take();
         wishes.resume();
-        for event in held {
+        let open = open?;
+        for event in open.held {
             self.event(event, wishes);
+        }
+        match open.about {
+            About::Review(review) => Some(*review),
+            About::Choice { .. } => None,
         }
     }
 
@@ -189,6 +242,7 @@ impl Front {
         self.screen.print(&lines);
         match event {
             Event::ApprovalNeeded(approval) => self.approval(approval, columns, wishes),
+            Event::ChoiceNeeded { choice, options, .. } => self.choice(choice, options, wishes),
             Event::TurnStarted { .. } => self.began = true,
             Event::TurnFinished { outcome, .. } => self.ended = Some(Ended::Turn(outcome)),
             Event::Refused { reason } if !self.began => self.ended = Some(Ended::Refused(reason)),
@@ -262,17 +316,33 @@ impl Front {
         match self.settings.audience {
             Audience::Person => {
                 wishes.pause();
-                let (_, reply) = oneshot::channel();
-                let review = Review::new(approval, columns);
-                self.question = Some(Question { review, reply, held: VecDeque::new() });
+                let review = match self.earlier.take() {
+                    Some(earlier) => earlier.revised(approval, columns),
+                    None => Review::new(approval, columns),
+                };
+                self.question = Some(Open::new(About::Review(Box::new(review))));
                 self.advance(wishes);
             }
-            Audience::Nobody => self.decline_unseen(&approval, columns),
+            Audience::Nobody => self.leave_unseen(&approval, columns),
         }
     }
 
-    /// Nobody can sign: gives out the patch and declines all of it.
-    fn decline_unseen(&mut self, approval: &Approval, columns: usize) {
+    fn choice(&mut self, id: u64, options: Vec<AfterFailure>, wishes: &mut Wishes) {
+        match self.settings.audience {
+            Audience::Person => {
+                wishes.pause();
+                self.question = Some(Open::new(About::Choice { id, options }));
+                self.advance(wishes);
+            }
+            // What was applied was approved; whoever did that will read the exit code.
+            Audience::Nobody => {
+                self.outbox.push_back(Op::Choose(Choice { choice: id, answer: AfterFailure::Keep }));
+            }
+        }
+    }
+
+    /// Nobody can sign: gives out the patch and leaves all of it pending.
+    fn leave_unseen(&mut self, approval: &Approval, columns: usize) {
         let patch = unified::patch(approval);
         let written = match self.settings.stdout {
             Stdout::Data => self.screen.data(&patch),
@@ -288,60 +358,139 @@ impl Front {
         let hunks = approval.files.iter().map(|file| file.hunks.len() as u64).sum();
         let text = format!(
             "approval needed for {}, and nobody can answer here: the patch is on standard output and \
-             nothing is applied. To decide, run this in a terminal or use `--json`.",
+             nothing is applied. `countersign review` decides about it later, in a terminal.",
             count(hunks, "hunk")
         );
         self.screen.print(&Line::new(Tone::Warning, &text).wrap(columns, 2));
-        self.decide(Decision { approval: approval.id, digest: approval.digest.clone(), accept: Vec::new() });
+        let ids = approval.files.iter().flat_map(|file| file.hunks.iter().map(|hunk| hunk.id));
+        let (pending, digest) = (ids.collect(), approval.digest.clone());
+        self.decide(Decision { approval: approval.id, digest, pending, ..Decision::default() });
     }
 
     fn decide(&mut self, decision: Decision) {
         self.outbox.push_back(Op::Decide(decision));
     }
 
-    /// Asks the next question of the review, or sends its decision.
+    /// Shows and asks what comes next, or sends what its owner wants.
     fn advance(&mut self, wishes: &mut Wishes) {
-        let Some(question) = &mut self.question else { return };
-        match question.review.next_question() {
-            Next::Ask(lines, prompt) => {
-                self.screen.print(&lines);
-                question.reply = (self.ask)(prompt);
-            }
+        let Some(open) = &mut self.question else { return };
+        let next = match &mut open.about {
+            About::Choice { options, .. } => Next::Ask(Vec::new(), Prompt::AfterFailure(options.clone())),
+            About::Review(review) => review.next_question(),
+        };
+        let (lines, op) = match next {
+            Next::Ask(lines, prompt) => return self.put_after(lines, Question::Prompt(prompt)),
+            Next::Edit(lines, hunk) => return self.put_after(lines, Question::Edit(hunk)),
+            Next::Revise(lines, revision) => (lines, Op::Revise(revision)),
+            Next::Show(lines, show) => (lines, Op::Show(show)),
             Next::Done(lines, decision) => {
                 self.screen.print(&lines);
+                let sent_back = !decision.feedback.is_empty();
                 self.decide(decision);
-                self.close_question(wishes);
+                let review = self.close_question(wishes);
+                self.earlier = review.filter(|_| sent_back).map(Review::without_feedback);
+                return;
             }
+        };
+        self.screen.print(&lines);
+        open.reply = None;
+        self.outbox.push_back(op);
+    }
+
+    /// Shows lines, a screenful at a time, and then asks.
+    fn put_after(&mut self, lines: Vec<Line>, question: Question) {
+        let Some(open) = &mut self.question else { return };
+        open.page.extend(lines);
+        open.next = Some(question);
+        self.turn_page();
+    }
+
+    fn turn_page(&mut self) {
+        let Some(open) = &mut self.question else { return };
+        let fits = match self.settings.rows() {
+            Some(rows) if open.page.len() + 2 > rows => rows - 2,
+            _ => open.page.len(),
+        };
+        let rest = open.page.split_off(fits);
+        self.screen.print(&std::mem::replace(&mut open.page, rest));
+        let question = match open.page.len() {
+            0 => open.next.take(),
+            more => Some(Question::Prompt(Prompt::More(more))),
+        };
+        if let Some(question) = question {
+            self.put(question);
+        }
+    }
+
+    fn put(&mut self, question: Question) {
+        let reply = (self.ask)(question);
+        if let Some(open) = &mut self.question {
+            open.reply = Some(reply);
         }
     }
 
     fn reply(&mut self, reply: Reply, wishes: &mut Wishes) {
         let columns = self.settings.columns();
-        let Some(question) = &mut self.question else { return };
-        match reply {
-            Reply::Said(answer) => {
-                question.review.answer(answer, columns);
+        let Some(open) = &mut self.question else { return };
+        match (reply, &mut open.about) {
+            (Reply::Key(Key::Answer(answer)), About::Review(review)) => {
+                if answer == Answer::Leave {
+                    (open.page, open.next) = (Vec::new(), None);
+                }
+                review.answer(answer, columns);
                 self.advance(wishes);
             }
-            Reply::Stop => {
+            (Reply::Key(Key::Feedback), About::Review(_)) => self.put(Question::Prompt(Prompt::Feedback)),
+            (Reply::Key(Key::More), _) => self.turn_page(),
+            (Reply::Key(Key::AfterFailure(answer)), About::Choice { id, .. }) => {
+                let choice = *id;
+                self.outbox.push_back(Op::Choose(Choice { choice, answer }));
+                self.close_question(wishes);
+            }
+            (Reply::Text(text), About::Review(review)) => {
+                match text.trim() {
+                    "" => {}
+                    text => review.answer(Answer::SendBack(text.to_owned()), columns),
+                }
+                self.advance(wishes);
+            }
+            (Reply::Edited(lines), About::Review(review)) => match review.edited(lines) {
+                Some(revision) => {
+                    open.reply = None;
+                    self.outbox.push_back(Op::Revise(revision));
+                }
+                None => self.advance(wishes),
+            },
+            (Reply::NotEdited(reason), About::Review(_)) => {
+                self.screen.print(&Line::new(Tone::Warning, &reason).wrap(columns, 2));
+                self.advance(wishes);
+            }
+            (Reply::Stop, _) => {
                 self.close_question(wishes);
                 self.wish(Wish::Stop);
             }
-            Reply::Broken(reason) => {
+            (Reply::Broken(reason), About::Review(review)) => {
                 let text = format!("the question could not be asked, so that nothing is applied: {reason}");
                 self.screen.print(&Line::new(Tone::Bad, &text).wrap(columns, 2));
-                let decision = question.review.decline_all();
+                let decision = review.leave_all();
                 self.decide(decision);
                 self.close_question(wishes);
             }
+            (_, About::Choice { id, .. }) => {
+                let choice = *id;
+                self.outbox.push_back(Op::Choose(Choice { choice, answer: AfterFailure::Keep }));
+                self.close_question(wishes);
+            }
+            // No prompt gives such an answer here.
+            (Reply::Key(_), About::Review(_)) => self.advance(wishes),
         }
     }
 }
 
 /// The answer to the open question; never, when there is none.
-async fn reply(question: &mut Option<Question>) -> Reply {
-    match question {
-        Some(question) => match (&mut question.reply).await {
+async fn reply(question: &mut Option<Open>) -> Reply {
+    match question.as_mut().and_then(|open| open.reply.as_mut()) {
+        Some(reply) => match reply.await {
             Ok(reply) => reply,
             Err(_) => Reply::Broken("the prompt ended without an answer".into()),
         },
