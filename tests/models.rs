@@ -416,6 +416,22 @@ fn each_role_can_have_a_model_of_its_own() {
 }
 
 #[test]
+fn a_preset_is_asked_at_its_address_with_its_key() {
+    let place = Place::new(GREETER);
+    let server = openai(Value::Null, good);
+    let preset = format!(
+        "[work]\nname = \"Work\"\nprotocol = \"openai\"\nbase_url = \"{}/v1\"\nkey_env = \"WORK_KEY\"\nwindow = 8192",
+        server.url
+    );
+    std::fs::write(place.config().join("presets.toml"), preset).unwrap();
+    let mut command = place.command();
+    command.env("WORK_KEY", "k").args(["run", "--json", "--preset", "work", "--model", "m", "version 2.0"]);
+    converse(command, accept_all).exits(0);
+    assert!(place.read("greeter/cli.py").contains("2.0"));
+    assert!(server.bodies("/v1/chat/completions").iter().all(|chat| chat["model"] == "m"));
+}
+
+#[test]
 fn a_refused_schema_is_left_out_and_said() {
     let place = Place::new(GREETER);
     let server = openai(Value::Null, |body| match body["response_format"]["type"].as_str() {
