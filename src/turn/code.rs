@@ -18,7 +18,6 @@ use crate::message::{EditFormat, Plan, Region, Step, StepAction, StepRequest};
 use crate::protocol::{Event, Outcome, StartRequest};
 use crate::region::{self, Place};
 use crate::role::{Budget, CallError};
-use crate::tokens;
 use crate::turn::evidence::Gathered;
 use crate::turn::format::Target;
 use crate::turn::sign::Proposal;
@@ -94,7 +93,7 @@ impl Work<'_> {
         };
         let step = self.step;
         let definitions = grammar::definitions(&step.file, &text);
-        let fits_answer = tokens::estimate(&text) <= budget.answer_limit(self.desk.model.window);
+        let fits_answer = text.len() <= self.desk.model.bytes_of(budget.answer_limit(self.desk.model.window));
         let ranked = &self.desk.edit_forms;
         let target = Target { step, text: &text, definitions: &definitions, fits_answer, ranked };
         let mut format = target.first();
@@ -158,7 +157,7 @@ impl Work<'_> {
             .filter(|region| region.path == path)
             .map(|region| (region.start_line, region.end_line))
             .collect();
-        let room = tokens::bytes_of(budget.evidence_tokens(self.desk.model.window));
+        let room = self.desk.model.bytes_of(budget.evidence_tokens(self.desk.model.window));
         region::choose(&Place {
             path,
             text,
