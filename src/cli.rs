@@ -14,8 +14,9 @@ use serde::Deserialize;
 pub struct Cli {
     #[command(flatten)]
     pub global: GlobalFlags,
+    /// Of the interactive session.
     #[command(flatten)]
-    pub model: ModelFlags,
+    pub model: RequestFlags,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -44,44 +45,72 @@ pub struct GlobalFlags {
     pub data_dir: Option<PathBuf>,
 }
 
-/// Flags that choose a model. Without any, countersign finds what runs on this machine.
-#[derive(Debug, Clone, Default, Args)]
+/// Flags that choose a server. Without any, countersign finds what runs on this machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Model")]
-pub struct ModelFlags {
+pub struct ServerFlags {
     /// Kind of model server
-    #[arg(long, global = true, value_enum)]
+    #[arg(long, value_enum)]
     pub provider: Option<ProviderName>,
     /// Address of the model server, such as http://127.0.0.1:8080
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub url: Option<String>,
-    /// Name of the model
-    #[arg(long, global = true)]
-    pub model: Option<String>,
     /// Environment variable that holds the API key of a hosted server
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     pub api_key_env: Option<String>,
-    /// Context window in tokens [default: what the server has loaded]
-    #[arg(long, global = true, value_name = "TOKENS")]
-    pub window: Option<u32>,
     /// A hosted service: openai, anthropic, gemini, deepseek, openrouter, groq, mistral, or one of
     /// presets.toml in the configuration folder. Prompts are sent there
-    #[arg(long, global = true, value_name = "NAME", conflicts_with_all = ["provider", "url", "script"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["provider", "url"])]
     pub preset: Option<String>,
+}
+
+/// Flags that choose a model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Model")]
+pub struct ModelFlags {
+    #[command(flatten)]
+    pub server: ServerFlags,
+    /// Name of the model
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Context window in tokens [default: what the server has loaded]
+    #[arg(long, value_name = "TOKENS")]
+    pub window: Option<u32>,
+    /// Replay the model's answers from a file of JSON lines instead of asking a server
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    pub script: Option<PathBuf>,
+}
+
+/// Flags for the models of a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Model")]
+pub struct RequestFlags {
+    #[command(flatten)]
+    pub all: ModelFlags,
     /// Another model for the Architect, at the same server
-    #[arg(long, global = true, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL")]
     pub architect_model: Option<String>,
     /// Another model for the Explorer, at the same server
-    #[arg(long, global = true, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL")]
     pub explorer_model: Option<String>,
     /// Another model for the Coder, at the same server
-    #[arg(long, global = true, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL")]
     pub coder_model: Option<String>,
-    /// Replay the model's answers from a file of JSON lines instead of asking a server
-    #[arg(long, global = true, value_name = "FILE")]
-    pub script: Option<PathBuf>,
     /// Write the model's answers to a new file that --script replays
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+}
+
+impl From<ModelFlags> for RequestFlags {
+    fn from(all: ModelFlags) -> RequestFlags {
+        RequestFlags { all, ..RequestFlags::default() }
+    }
+}
+
+impl From<ServerFlags> for RequestFlags {
+    fn from(server: ServerFlags) -> RequestFlags {
+        ModelFlags { server, ..ModelFlags::default() }.into()
+    }
 }
 
 /// Kinds of model server.
@@ -237,6 +266,8 @@ pub struct RunArgs {
     /// One event a line on stdout, ops as JSON lines on stdin
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub model: RequestFlags,
 }
 
 #[derive(Debug, Args)]
@@ -323,6 +354,8 @@ pub struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub model: ModelFlags,
 }
 
 #[derive(Debug, Args)]
@@ -335,21 +368,68 @@ pub struct ModelsArgs {
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
     /// What the servers on this machine offer, or the one that is named
-    List(JsonFlag),
+    List(ModelListArgs),
     /// What is known about one model: its window with the arithmetic, and what was measured
-    Show(ModelArgs),
+    Show(ModelShowArgs),
     /// Let Ollama get a model
-    Pull { model: String },
+    Pull(ModelArgs),
     /// Make a model the default, in config.toml
-    Use { model: String },
+    Use(ModelArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ModelListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerFlags,
+}
+
+#[derive(Debug, Args)]
+pub struct ModelShowArgs {
+    pub model: String,
+    /// Context window in tokens [default: what the server has loaded]
+    #[arg(long, value_name = "TOKENS")]
+    pub window: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerFlags,
 }
 
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     pub model: String,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerFlags,
+}
+
+impl Command {
+    /// The flags for models; `None` for a command that uses none.
+    pub fn model_flags(&self) -> Option<RequestFlags> {
+        match self {
+            Command::Run(arguments) => Some(arguments.model.clone()),
+            Command::Doctor(arguments) => Some(arguments.model.clone().into()),
+            Command::Models(ModelsArgs { command }) => Some(match command {
+                ModelsCommand::List(arguments) => arguments.server.clone().into(),
+                ModelsCommand::Show(arguments) => ModelFlags {
+                    server: arguments.server.clone(),
+                    model: Some(arguments.model.clone()),
+                    window: arguments.window,
+                    script: None,
+                }
+                .into(),
+                ModelsCommand::Pull(arguments) => arguments.server.clone().into(),
+                ModelsCommand::Use(arguments) => {
+                    let (server, model) = (arguments.server.clone(), Some(arguments.model.clone()));
+                    ModelFlags { server, model, ..ModelFlags::default() }.into()
+                }
+            }),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -411,6 +491,30 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    /// The flags of a command, by their long names.
+    fn flags(path: &[&str]) -> Vec<String> {
+        let mut command = Cli::command();
+        for name in path {
+            command = command.find_subcommand(name).unwrap().clone();
+        }
+        command.get_arguments().filter_map(|flag| flag.get_long().map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn flags_for_models_stand_where_a_model_is_used() {
+        let has = |path: &[&str], flag: &str| flags(path).iter().any(|name| name == flag);
+        let all = ["url", "preset", "model", "window", "script", "record", "coder-model"];
+        for path in [&[][..], &["run"]] {
+            assert!(all.iter().all(|flag| has(path, flag)), "{path:?}");
+        }
+        assert!(has(&["doctor"], "window") && has(&["models", "list"], "url"));
+        assert!(!has(&["doctor"], "record") && !has(&["models", "pull"], "window"));
+        for name in ["context", "index", "undo", "redo", "history", "sessions", "completions"] {
+            assert!(all.iter().all(|flag| !has(&[name], flag)), "{name}");
+        }
+        assert!(!has(&["patch", "apply"], "url"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
-use crate::cli::{GlobalFlags, ModelFlags, ProviderName};
+use crate::cli::{GlobalFlags, ProviderName, RequestFlags, ServerFlags};
 use crate::disk::{self, RepositoryData};
 use crate::provider::preset::{self, Preset};
 use crate::turn::Tries;
@@ -123,14 +123,15 @@ impl Environment {
 }
 
 impl Config {
-    /// Resolves the configuration for one command.
+    /// Resolves the configuration for one command. Without `flags` the command uses no model, and
+    /// what is set up for one, such as the variable of a key, need not be there.
     ///
     /// # Errors
     /// A root that is not a folder, an unreadable or mistaken `config.toml`, flags that contradict
     /// each other. All are mistakes of use: exit code 2.
     pub fn resolve(
         global: &GlobalFlags,
-        flags: &ModelFlags,
+        flags: Option<&RequestFlags>,
         environment: &Environment,
     ) -> anyhow::Result<Config> {
         let root = global.root.clone().unwrap_or_else(|| PathBuf::from("."));
@@ -167,7 +168,10 @@ impl Config {
             data: RepositoryData::open(&data_dir, &root)?,
             measurements: data_dir.join("models"),
             root,
-            model: model_choice(flags, file, &config_dir, environment)?,
+            model: match flags {
+                Some(flags) => model_choice(flags, file, &config_dir, environment)?,
+                None => ModelChoice::default(),
+            },
             config_dir,
             evidence_tokens,
             tries,
@@ -230,9 +234,10 @@ fn read_file(path: &Path) -> anyhow::Result<File> {
 }
 
 /// The hosted service that is asked for: by flag, or by the file unless a flag names another server.
-fn preset(flags: &ModelFlags, file: &File, config_dir: &Path) -> anyhow::Result<Option<Preset>> {
-    let elsewhere = flags.provider.is_some() || flags.url.is_some() || flags.script.is_some();
-    let Some(name) = flags.preset.as_ref().or(file.preset.as_ref().filter(|_| !elsewhere)) else {
+fn preset(flags: &RequestFlags, file: &File, config_dir: &Path) -> anyhow::Result<Option<Preset>> {
+    let ServerFlags { provider, url, preset, .. } = &flags.all.server;
+    let elsewhere = provider.is_some() || url.is_some() || flags.all.script.is_some();
+    let Some(name) = preset.as_ref().or(file.preset.as_ref().filter(|_| !elsewhere)) else {
         return Ok(None);
     };
     let path = config_dir.join("presets.toml");
@@ -252,13 +257,14 @@ fn preset(flags: &ModelFlags, file: &File, config_dir: &Path) -> anyhow::Result<
 }
 
 fn model_choice(
-    flags: &ModelFlags,
+    flags: &RequestFlags,
     file: File,
     config_dir: &Path,
     environment: &Environment,
 ) -> anyhow::Result<ModelChoice> {
     let preset = preset(flags, &file, config_dir)?;
-    let provider = match (flags.provider, &flags.script) {
+    let (all, server) = (&flags.all, &flags.all.server);
+    let provider = match (server.provider, &all.script) {
         (None, Some(_)) => Some(ProviderName::Scripted),
         (Some(ProviderName::Scripted), None) => bail!("--provider scripted needs --script FILE"),
         (Some(ProviderName::Ollama | ProviderName::Openai | ProviderName::Anthropic), Some(_)) => {
@@ -267,10 +273,10 @@ fn model_choice(
         (named, _) => named.or(file.provider),
     };
     ensure!(
-        provider != Some(ProviderName::Scripted) || flags.script.is_some(),
+        provider != Some(ProviderName::Scripted) || all.script.is_some(),
         "the provider \"scripted\" needs --script FILE"
     );
-    let named = flags.api_key_env.as_deref().or(file.api_key_env.as_deref());
+    let named = server.api_key_env.as_deref().or(file.api_key_env.as_deref());
     let key_name = named.or(preset.as_ref().and_then(|preset| preset.key_env.as_deref()));
     let api_key = match key_name {
         None => None,
@@ -281,18 +287,18 @@ fn model_choice(
                 .to_owned(),
         )),
     };
-    let window = flags.window.or(file.window);
+    let window = all.window.or(file.window);
     ensure!(
         window.is_none_or(|window| window >= 1024),
         "a window of fewer than 1,024 tokens is too small to work with"
     );
     Ok(ModelChoice {
         provider,
-        url: flags.url.clone().or(file.url.filter(|_| flags.preset.is_none())),
-        model: flags.model.clone().or(file.model),
+        url: server.url.clone().or(file.url.filter(|_| server.preset.is_none())),
+        model: all.model.clone().or(file.model),
         api_key,
         window,
-        script: flags.script.clone(),
+        script: all.script.clone(),
         record: flags.record.clone(),
         preset,
         for_roles: RoleModels {
@@ -308,8 +314,13 @@ fn model_choice(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::ModelFlags;
 
-    fn resolve(file: &str, flags: ModelFlags, variables: &[(&str, &str)]) -> anyhow::Result<Config> {
+    fn resolve(
+        file: &str,
+        flags: impl Into<RequestFlags>,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Config> {
         let folder = tempfile::tempdir()?;
         let root = folder.path().join("root");
         let config = folder.path().join("config");
@@ -322,10 +333,10 @@ mod tests {
         }
         environment.variables.insert("COUNTERSIGN_CONFIG_DIR".into(), config.display().to_string());
         let global = GlobalFlags { root: Some(root), data_dir: Some(folder.path().join("data")) };
-        Config::resolve(&global, &flags, &environment)
+        Config::resolve(&global, Some(&flags.into()), &environment)
     }
 
-    fn fails(file: &str, flags: ModelFlags, expected: &str) {
+    fn fails(file: &str, flags: impl Into<RequestFlags>, expected: &str) {
         let error = format!("{:#}", resolve(file, flags, &[]).unwrap_err());
         assert!(error.contains(expected), "{error}");
     }
@@ -359,14 +370,14 @@ mod tests {
 
     #[test]
     fn a_preset_brings_its_key_and_an_unknown_one_is_named() {
-        let preset = |name: &str| ModelFlags { preset: Some(name.into()), ..ModelFlags::default() };
+        let preset = |name: &str| ServerFlags { preset: Some(name.into()), ..ServerFlags::default() };
         let config = resolve("", preset("mistral"), &[("MISTRAL_API_KEY", "k")]).unwrap();
         assert_eq!(config.model.api_key.as_ref().unwrap().0, "k");
         assert_eq!(config.model.preset.unwrap().name, "Mistral");
         fails("", preset("mistral"), "MISTRAL_API_KEY");
         fails("", preset("nowhere"), "known are anthropic, deepseek");
         // A server that is named on the command line wins over the file's preset.
-        let url = ModelFlags { url: Some("http://127.0.0.1:1".into()), ..ModelFlags::default() };
+        let url = ServerFlags { url: Some("http://127.0.0.1:1".into()), ..ServerFlags::default() };
         assert!(resolve("preset = \"groq\"", url, &[]).unwrap().model.preset.is_none());
     }
 
@@ -374,7 +385,7 @@ mod tests {
     fn mistakes_are_named() {
         fails("modle = \"x\"", ModelFlags::default(), "unknown field `modle`");
         fails("window = 100", ModelFlags::default(), "too small");
-        let scripted = ModelFlags { provider: Some(ProviderName::Scripted), ..ModelFlags::default() };
+        let scripted = ServerFlags { provider: Some(ProviderName::Scripted), ..ServerFlags::default() };
         fails("", scripted, "--script FILE");
     }
 
@@ -383,7 +394,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let global = GlobalFlags { root: Some(root.clone()), data_dir: Some(root.join(".data")) };
-        let error = Config::resolve(&global, &ModelFlags::default(), &Environment::default()).unwrap_err();
+        let error = Config::resolve(&global, None, &Environment::default()).unwrap_err();
         assert!(error.to_string().contains("inside the repository"), "{error}");
     }
 }

@@ -18,9 +18,9 @@ mod undo;
 
 use clap::CommandFactory as _;
 
-use crate::cli::{Cli, Command, GlobalFlags, ModelFlags};
+use crate::cli::{Cli, Command, RequestFlags};
 use crate::config::{Config, Environment};
-use crate::failure::OrUsage as _;
+use crate::failure::{Failure, OrUsage as _};
 
 /// What a command leaves to say.
 #[derive(Debug, Default)]
@@ -38,18 +38,22 @@ impl From<String> for Finished {
 
 /// Does what the command line says.
 pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Finished> {
-    let config = |global: &GlobalFlags, flags: &ModelFlags| {
-        Config::resolve(global, flags, environment).or_usage("`countersign --help` explains the flags.")
+    let config = |flags: Option<&RequestFlags>| {
+        Config::resolve(&cli.global, flags, environment).or_usage("`countersign --help` explains the flags.")
     };
     let Some(command) = cli.command else {
-        return session::session(&config(&cli.global, &cli.model)?).await;
+        return session::session(&config(Some(&cli.model))?).await;
     };
+    if cli.model != RequestFlags::default() {
+        let advice = "Write them after the command, as in `countersign run --model NAME \"…\"`.";
+        return Err(Failure::usage("flags for a model stand before the command", advice).into());
+    }
     if let Command::Completions { shell } = command {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut script);
         return Ok(String::from_utf8_lossy(&script).into_owned().into());
     }
-    let config = config(&cli.global, &cli.model)?;
+    let config = config(command.model_flags().as_ref())?;
     match command {
         Command::Run(arguments) => run::run(&config, arguments).await,
         Command::Context(arguments) => context::context(&config, arguments).map(Finished::from),

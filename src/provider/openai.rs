@@ -4,6 +4,7 @@
 //! notice (error pages, overlong streams, errors outside the data) is caught below it, in
 //! [`transport`]. This file must not know roles or prompts.
 
+mod responses;
 mod transport;
 mod wire;
 
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use async_openai::Client;
 use async_openai::config::Config;
 use async_openai::error::OpenAIError;
+use async_openai::traits::RequestOptionsBuilder as _;
 use async_openai::types::stream::StreamResponse;
 use futures::StreamExt;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -22,7 +24,7 @@ use serde_json::Value;
 
 use super::error::{ProviderError, excerpt, reported};
 use super::http::{self, Address};
-use super::quirks::{LimitName, Quirks, SchemaForm};
+use super::quirks::{Api, LimitName, Quirks, SchemaForm};
 use super::stream::wire_limit;
 use super::{
     ChatRequest, ChatStream, Chunk, Ending, Limits, Message, ModelInfo, StopReason, Window, WindowKind,
@@ -105,11 +107,16 @@ impl OpenAi {
         limits: Limits,
     ) -> Result<OpenAi, ProviderError> {
         let address = Address::parse(base)?;
-        // OpenAI itself refuses the old name of the limit; everybody else knows it.
+        // OpenAI itself refuses the old name of the limit, and has the newer API; everybody else knows
+        // the old ones.
         let host = address.host();
-        let is_openai = host == "openai.com" || host.ends_with(".openai.com");
-        let limit = if is_openai { LimitName::MaxCompletionTokens } else { LimitName::MaxTokens };
-        OpenAi::with_quirks(base, key, model, limits, Quirks { limit, ..Quirks::default() })
+        let quirks = match host == "openai.com" || host.ends_with(".openai.com") {
+            true => {
+                Quirks { api: Api::Responses, limit: LimitName::MaxCompletionTokens, ..Quirks::default() }
+            }
+            false => Quirks::default(),
+        };
+        OpenAi::with_quirks(base, key, model, limits, quirks)
     }
 
     /// The same for a server whose deviations from the protocol are known.
@@ -173,8 +180,7 @@ impl OpenAi {
             let told = Told::default();
             let client = inner.client(&told, wire_limit(request.answer_limit));
             let quirks = inner.quirks();
-            let body = Body::new(request, &inner.model, &inner.address, quirks, slot);
-            let error = match client.chat().create_stream_byot::<_, Event>(body).await {
+            let error = match inner.begin(request, &client, quirks, slot).await {
                 Ok(events) => break (events, told),
                 Err(error) => inner.failure(error, &told),
             };
@@ -271,9 +277,33 @@ impl Inner {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).of(role)
     }
 
+    async fn begin(
+        &self,
+        request: &ChatRequest,
+        client: &Client<Settings>,
+        quirks: Quirks,
+        slot: Option<usize>,
+    ) -> Result<StreamResponse<Event>, OpenAIError> {
+        match quirks.api {
+            Api::Chat => {
+                let body = Body::new(request, &self.model, &self.address, quirks, slot);
+                client.chat().create_stream_byot::<_, Event>(body).await
+            }
+            Api::Responses => {
+                let body = responses::Body::new(request, &self.model, &self.address, quirks, slot);
+                let chat = client.chat().path("/responses")?;
+                let events = chat.create_stream_byot::<_, responses::Event>(body).await?;
+                Ok(Box::pin(events.map(|event| event.map(|responses::Event(event)| event))))
+            }
+        }
+    }
+
     /// What to try after a refusal, if anything.
     fn less(&self, quirks: Quirks, error: &ProviderError) -> Option<Quirks> {
         match error {
+            ProviderError::Http { status: 404 | 405 | 501, .. } if quirks.api == Api::Responses => {
+                Some(Quirks { api: Api::Chat, ..quirks })
+            }
             ProviderError::Http { status: 400 | 422 | 500, body, .. } => quirks.without(body),
             _ => None,
         }
@@ -404,6 +434,8 @@ impl Config for Settings {
 #[derive(Default)]
 struct Ended {
     reason: Option<StopReason>,
+    /// Nothing follows.
+    last: bool,
     prompt_tokens: Option<u32>,
     evaluated_tokens: Option<u32>,
     answer_tokens: Option<u32>,
@@ -423,6 +455,9 @@ impl Answer {
         loop {
             if let Some(chunk) = self.ready.pop_front() {
                 return Some(Ok(chunk));
+            }
+            if self.ending.last {
+                return Some(Ok(self.end()));
             }
             let event = if self.ending.reason.is_some() {
                 // The text is whole. Counts are welcome, but not worth an error or a long wait.
@@ -448,6 +483,7 @@ impl Answer {
 
     fn take(&mut self, event: Event) -> Result<(), ProviderError> {
         let counts = event.counts();
+        self.ending.last = event.last;
         self.ending.prompt_tokens = counts.prompt.or(self.ending.prompt_tokens);
         self.ending.evaluated_tokens = counts.evaluated.or(self.ending.evaluated_tokens);
         self.ending.answer_tokens = counts.answer.or(self.ending.answer_tokens);

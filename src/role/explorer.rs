@@ -11,7 +11,6 @@ use crate::provider::{Schema, StopReason};
 use crate::retrieve::Retriever;
 use crate::role::guard::Guard;
 use crate::role::{CallError, Caller};
-use crate::tokens;
 use crate::tool;
 
 /// Handle to the Explorer's task.
@@ -50,7 +49,7 @@ impl Task {
     async fn explore(&self, request: &str, question: &str) -> Result<Finding, CallError> {
         let caller = &self.caller;
         let mut allowance = caller.allowance();
-        let mut left = tokens::bytes_of(caller.spec.budget.evidence_tokens(caller.model.window));
+        let mut left = caller.model.bytes_of(caller.spec.budget.evidence_tokens(caller.model.window));
         let mut guard = Guard::default();
         let first = self.use_tool(ToolName::Search, question, &mut left).await?;
         // The first call of a guard repeats nothing.

@@ -54,7 +54,7 @@ pub struct Budget {
     /// Most tokens, sent and answered, for one request to the role.
     #[serde(default = "usual_tokens")]
     pub tokens: u32,
-    /// Longest time in seconds for one request to the role; a call that runs is not broken off.
+    /// Longest time in seconds for one request to the role; a call that runs then is broken off.
     #[serde(default = "usual_seconds")]
     pub seconds: u32,
 }

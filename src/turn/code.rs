@@ -18,7 +18,6 @@ use crate::message::{EditFormat, Region, Step, StepAction, StepRequest};
 use crate::protocol::Event;
 use crate::region::{self, Place};
 use crate::role::{Budget, CallError};
-use crate::tokens;
 use crate::turn::format::Target;
 use crate::turn::{Desk, Job, Stop};
 
@@ -124,7 +123,7 @@ impl Work<'_> {
         };
         let step = self.step;
         let definitions = grammar::definitions(&step.file, &text);
-        let fits_answer = tokens::estimate(&text) <= budget.answer_limit(self.desk.model.window);
+        let fits_answer = text.len() <= self.desk.model.bytes_of(budget.answer_limit(self.desk.model.window));
         let ranked = &self.desk.edit_forms;
         let target = Target { step, text: &text, definitions: &definitions, fits_answer, ranked };
         let mut format = target.first();
@@ -192,7 +191,7 @@ impl Work<'_> {
             .filter(|region| region.path == path)
             .map(|region| (region.start_line, region.end_line))
             .collect();
-        let room = tokens::bytes_of(budget.evidence_tokens(self.desk.model.window));
+        let room = self.desk.model.bytes_of(budget.evidence_tokens(self.desk.model.window));
         region::choose(&Place {
             path,
             text,
