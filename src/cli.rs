@@ -211,6 +211,20 @@ A patch is left pending when you leave a review with q, and when nobody was ther
 approve it. Where a file has changed since, the change is merged into it, and said; or
 it is left out.")]
     Review(ReviewArgs),
+    /// Watch and stop runs that were started with `run --detach`
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  countersign run --detach \"make parse() accept an empty line\"
+  countersign jobs list
+  countersign jobs attach 20260101-120000
+  countersign jobs cancel 20260101-120000
+
+A job is queued, running, waiting for approval (see `countersign review`), done, failed,
+cancelled or crashed. Ctrl-C leaves `attach`, and the job at work."
+    )]
+    Jobs(JobsCommand),
     /// List sessions, or show one
     #[command(after_help = "\
 Examples:
@@ -266,6 +280,9 @@ pub struct RunArgs {
     /// One event a line on stdout, ops as JSON lines on stdin
     #[arg(long)]
     pub json: bool,
+    /// Go on without this terminal; what is proposed waits for `countersign review`
+    #[arg(long, conflicts_with = "json")]
+    pub detach: bool,
     #[command(flatten)]
     pub model: RequestFlags,
 }
@@ -472,6 +489,25 @@ pub struct ReviewArgs {
     /// Print JSON: the list, or one event a line with ops on stdin
     #[arg(long)]
     pub json: bool,
+}
+
+/// What to do with jobs.
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    /// List them with their states
+    List(JsonFlag),
+    /// Show what happens in one, until it is over
+    Attach(JobArgs),
+    /// Stop one; what it has begun to apply is finished first
+    Cancel(JobArgs),
+    /// Show what happened in one
+    Logs(JobArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct JobArgs {
+    /// Id of a job, or its beginning
+    pub job: String,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,9 @@ use crate::turn::Tries;
 /// than they gain by content.
 const DEFAULT_EVIDENCE_TOKENS: u32 = 4000;
 
+/// The variable by which a detached run learns which job it is.
+pub const JOB: &str = "COUNTERSIGN_JOB";
+
 /// Everything that commands need to know, resolved.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -35,6 +38,8 @@ pub struct Config {
     pub tries: Tries,
     /// The owner's editor and its arguments, `VISUAL` or `EDITOR`; empty when neither is set.
     pub editor: Vec<String>,
+    /// The job that this process runs, if it was started by `run --detach`.
+    pub job: Option<String>,
     /// Colours for people: stderr is a terminal and `NO_COLOR` is not set.
     pub color: bool,
 }
@@ -176,6 +181,7 @@ impl Config {
             evidence_tokens,
             tries,
             editor,
+            job: environment.get(JOB).map(str::to_owned),
             color,
         })
     }

@@ -43,6 +43,10 @@ impl RepositoryData {
         self.folder.join("pending")
     }
 
+    pub fn jobs(&self) -> PathBuf {
+        self.folder.join("jobs")
+    }
+
     pub fn journal(&self) -> PathBuf {
         self.folder.join("journal")
     }

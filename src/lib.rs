@@ -17,7 +17,7 @@
 //! | Who may release it, and what waits for them? | [`approval`], [`pending`] |
 //! | How is it written, and taken back? | [`apply`] |
 //! | Does it work? | [`check`] |
-//! | What is kept? | [`events`], [`session`], [`disk`] |
+//! | What is kept? | [`events`], [`session`], [`job`], [`disk`] |
 //! | What does a person see? | [`ui`], [`sanitize`] |
 //! | How does the program begin and end? | [`cli`], [`config`], [`command`], [`failure`], [`clock`] |
 
@@ -50,6 +50,7 @@ pub mod pending;
 
 pub mod disk;
 pub mod events;
+pub mod job;
 pub mod session;
 
 pub mod sanitize;

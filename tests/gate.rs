@@ -251,3 +251,59 @@ fn after_a_check_that_fails_in_the_tree_the_owner_undoes_keeps_or_repairs() {
     let (text, _) = run(&[planned(), to("2.0"), mended], AfterFailure::Repair);
     assert!(text.contains("\"2.1\""), "{text}");
 }
+
+/// Waits until the newest job is in this state.
+fn job_becomes(place: &Place, state: &str) -> String {
+    let began = std::time::Instant::now();
+    loop {
+        let jobs: Value =
+            serde_json::from_str(&place.run(&["jobs", "list", "--json"]).succeeds().stdout).unwrap();
+        let job = jobs.as_array().unwrap().last().expect("a job");
+        if job["state"] == state {
+            return job["id"].as_str().unwrap().to_owned();
+        }
+        assert!(began.elapsed().as_secs() < 60, "{jobs:#}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_detached_run_waits_for_a_review() {
+    let place = Place::new(GREETER);
+    let script = place.script(&[planned(), to("2.0")]);
+    let detached = ["run", "--detach", "--script", script.to_str().unwrap(), "return version 2.0"];
+    let said = place.run(&detached).succeeds().stdout;
+    let id = job_becomes(&place, "waiting_for_approval");
+    assert!(said.starts_with(&id), "{said}");
+    assert!(place.read("greeter/cli.py").contains("\"1.0\""), "nothing is written unasked");
+    let attached = place.run(&["jobs", "attach", &id]).succeeds();
+    assert!(
+        attached.stderr.contains("countersign review") && attached.stdout.contains("waiting for approval")
+    );
+    let logs = place.run(&["jobs", "logs", &id]).succeeds().stdout;
+    assert!(logs.contains("+    return \"2.0\""), "{logs}");
+    let mut command = place.command();
+    command.args(["review", "--json"]);
+    converse(command, accept_all).exits(0);
+    assert_eq!(job_becomes(&place, "done"), id);
+    assert!(place.read("greeter/cli.py").contains("\"2.0\""));
+}
+
+#[test]
+fn a_job_is_cancelled_and_a_killed_one_has_crashed() {
+    let place = Place::new(GREETER);
+    let script = place.script(&[json!({"role": "architect", "chunks": ["{", {"delay_ms": 60_000}, "}"]})]);
+    let detached = ["run", "--detach", "--script", script.to_str().unwrap(), "x"];
+    place.run(&detached).succeeds();
+    let id = job_becomes(&place, "running");
+    assert!(place.run(&["jobs", "cancel", &id]).succeeds().stdout.contains("is cancelled"));
+    assert!(place.run(&["jobs", "cancel", &id]).succeeds().stdout.contains("nothing to cancel"));
+
+    place.run(&detached).succeeds();
+    let id = job_becomes(&place, "running");
+    let jobs: Value = serde_json::from_str(&place.run(&["jobs", "list", "--json"]).stdout).unwrap();
+    let pid = jobs.as_array().unwrap().last().unwrap()["pid"].to_string();
+    assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    assert_eq!(job_becomes(&place, "crashed"), id);
+    place.run(&["jobs", "attach", "x"]).fails(2, "no job");
+}

@@ -7,6 +7,7 @@ mod context;
 mod doctor;
 mod history;
 mod index;
+mod jobs;
 mod models;
 mod patch;
 mod review;
@@ -63,6 +64,7 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Fin
         Command::Redo(arguments) => undo::redo(&config, arguments).map(Finished::from),
         Command::History(arguments) => history::history(&config, arguments).map(Finished::from),
         Command::Review(arguments) => review::review(&config, arguments).await,
+        Command::Jobs(command) => jobs::jobs(&config, command).await,
         Command::Sessions(arguments) => sessions::sessions(&config, arguments).map(Finished::from),
         Command::Doctor(arguments) => doctor::doctor(&config, arguments).await.map(Finished::from),
         Command::Models(arguments) => models::models(&config, arguments).await.map(Finished::from),

@@ -42,7 +42,7 @@ pub async fn review(config: &Config, arguments: ReviewArgs) -> anyhow::Result<Fi
     let (events, receiver) = Events::new(log);
     let (signer, asked) = signer(config, events.clone(), session.clone(), check);
     events.emit(Event::SessionStarted {
-        session,
+        session: session.clone(),
         root: config.root.display().to_string(),
         provider: "none, for a review".into(),
         model: "no model".into(),
@@ -50,7 +50,7 @@ pub async fn review(config: &Config, arguments: ReviewArgs) -> anyhow::Result<Fi
         window_source: "not needed".into(),
     });
     let text = format!("review of patch {}: {}", waiting.id, waiting.note.request);
-    let mut engine = Running::start(Review { signer, waiting }, (events, receiver), asked);
+    let mut engine = Running::start(session, Review { signer, waiting }, (events, receiver), asked);
     let request = StartRequest { text, tags: Vec::new() };
     engine.ops.send(Op::Start(request)).await.context("the engine ended at once")?;
     let finished = watch(config, &mut engine, arguments.json).await?;

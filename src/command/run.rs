@@ -7,12 +7,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::cli::RunArgs;
-use crate::command::Finished;
+use crate::command::{Finished, jobs};
 use crate::config::Config;
 use crate::connect;
 use crate::engine::{self, Asked, Work};
 use crate::events::Events;
 use crate::failure::OrUsage as _;
+use crate::job::JobStore;
 use crate::measured::Measurements;
 use crate::pending::PendingStore;
 use crate::prompt::Prompts;
@@ -29,11 +30,21 @@ pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished
     let check = arguments.check.as_deref().map(check::split).transpose();
     let check = check.or_usage("Write it as you would in a shell, such as --check \"cargo test\".")?;
     let request = StartRequest { text: arguments.request.join(" "), tags: arguments.tag };
+    if arguments.detach && config.job.is_none() {
+        return jobs::detach(config, &request.text);
+    }
     let tries = Tries {
         candidates: arguments.candidates.unwrap_or(config.tries.candidates),
         repairs: arguments.repairs.unwrap_or(config.tries.repairs),
     };
+    if config.job.is_some() {
+        // Away from the terminal that started it. An error means that this is so already.
+        #[cfg(unix)]
+        let _ = rustix::process::setsid();
+    }
     let mut engine = start(config, check, tries).await?;
+    let store = JobStore::in_folder(&config.data.jobs());
+    let _held = config.job.as_deref().map(|job| store.begin(job, &engine.session)).transpose()?;
     engine.ops.send(Op::Start(request)).await.context("the engine ended at once")?;
     let ended = watch(config, &mut engine, arguments.json).await?;
     engine.stop().await;
@@ -74,6 +85,8 @@ pub fn settings(config: &Config) -> Settings {
 
 /// An engine at work, with the ends of its channels.
 pub struct Running {
+    /// Id of the session.
+    pub session: String,
     pub ops: mpsc::Sender<Op>,
     pub events: mpsc::UnboundedReceiver<Envelope>,
     task: JoinHandle<()>,
@@ -82,12 +95,13 @@ pub struct Running {
 impl Running {
     /// Starts an engine for this work.
     pub fn start(
+        session: String,
         work: impl Work,
         events: (Events, mpsc::UnboundedReceiver<Envelope>),
         asked: mpsc::Receiver<Asked>,
     ) -> Running {
         let (ops, task) = engine::start(work, events.0, asked);
-        Running { ops, events: events.1, task }
+        Running { session, ops, events: events.1, task }
     }
 
     /// Waits until the engine has ended. What it still says is in the session's log.
@@ -142,7 +156,7 @@ pub async fn start(config: &Config, check: Option<Vec<String>>, tries: Tries) ->
         };
         Ok(Caller { spec: spec.clone(), prompts: prompts.clone(), model, events: events.clone() })
     };
-    let (signer, asked) = signer(config, events.clone(), session, check);
+    let (signer, asked) = signer(config, events.clone(), session.clone(), check);
     let desk = Desk {
         architect: role::spawn_architect(caller(&roles.architect, &named.architect)?),
         explorer: role::spawn_explorer(caller(&roles.explorer, &named.explorer)?, retriever.clone()),
@@ -157,7 +171,7 @@ pub async fn start(config: &Config, check: Option<Vec<String>>, tries: Tries) ->
         evidence_tokens: config.evidence_tokens,
         tries,
     };
-    Ok(Running::start(desk, (events, receiver), asked))
+    Ok(Running::start(session, desk, (events, receiver), asked))
 }
 
 /// The way to the owner and to the disk, with the end at which the engine hears what is asked.
