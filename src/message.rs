@@ -128,6 +128,8 @@ pub enum Planned {
 pub struct ExploreRequest {
     pub request: String,
     pub questions: Vec<String>,
+    /// Lines that the Architect has before it: path, first and last line.
+    pub shown: Vec<(String, u32, u32)>,
 }
 
 /// One read-only action of the Explorer.

@@ -4,6 +4,7 @@
 //! notice (error pages, overlong streams, errors outside the data) is caught below it, in
 //! [`transport`]. This file must not know roles or prompts.
 
+mod answer;
 mod responses;
 mod transport;
 mod wire;
@@ -22,18 +23,14 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::error::{ProviderError, excerpt, reported};
+use super::error::{ProviderError, excerpt};
 use super::http::{self, Address};
 use super::quirks::{Api, LimitName, Quirks, SchemaForm};
 use super::stream::wire_limit;
-use super::{
-    ChatRequest, ChatStream, Chunk, Ending, Limits, Message, ModelInfo, StopReason, Window, WindowKind,
-};
+use super::{ChatRequest, ChatStream, Limits, Message, ModelInfo, Window, WindowKind};
+use answer::{Answer, Ended};
 use transport::{Told, Transport};
 use wire::{Body, Event};
-
-/// How long the token counts may take once the answer itself is complete.
-const COUNTS_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long an exact count before a call may take; an estimate is worth no longer wait.
 const COUNT_LIMIT: Duration = Duration::from_secs(2);
@@ -427,106 +424,6 @@ impl Config for Settings {
 
     fn api_key(&self) -> &SecretString {
         &self.key
-    }
-}
-
-/// The reason comes first, the counts in a later event; both together make the end.
-#[derive(Default)]
-struct Ended {
-    reason: Option<StopReason>,
-    /// Nothing follows.
-    last: bool,
-    prompt_tokens: Option<u32>,
-    evaluated_tokens: Option<u32>,
-    answer_tokens: Option<u32>,
-}
-
-/// A running answer: events in, chunks out.
-struct Answer {
-    inner: Arc<Inner>,
-    events: StreamResponse<Event>,
-    told: Told,
-    ready: VecDeque<Chunk>,
-    ending: Ended,
-}
-
-impl Answer {
-    async fn next(&mut self) -> Option<Result<Chunk, ProviderError>> {
-        loop {
-            if let Some(chunk) = self.ready.pop_front() {
-                return Some(Ok(chunk));
-            }
-            if self.ending.last {
-                return Some(Ok(self.end()));
-            }
-            let event = if self.ending.reason.is_some() {
-                // The text is whole. Counts are welcome, but not worth an error or a long wait.
-                let limit = COUNTS_LIMIT.min(self.inner.limits.stall / 2);
-                match tokio::time::timeout(limit, self.events.next()).await {
-                    Ok(Some(Ok(event))) if event.error.is_none() => event,
-                    _ => return Some(Ok(self.end())),
-                }
-            } else {
-                match self.events.next().await? {
-                    Ok(event) => event,
-                    Err(error) => return Some(Err(self.inner.failure(error, &self.told))),
-                }
-            };
-            if let Some(error) = &event.error {
-                return Some(Err(self.inner.without_key(reported(self.inner.address.shown(), error))));
-            }
-            if let Err(error) = self.take(event) {
-                return Some(Err(error));
-            }
-        }
-    }
-
-    fn take(&mut self, event: Event) -> Result<(), ProviderError> {
-        let counts = event.counts();
-        self.ending.last = event.last;
-        self.ending.prompt_tokens = counts.prompt.or(self.ending.prompt_tokens);
-        self.ending.evaluated_tokens = counts.evaluated.or(self.ending.evaluated_tokens);
-        self.ending.answer_tokens = counts.answer.or(self.ending.answer_tokens);
-        // We never ask for a second choice; a server that sends one has nothing to add to the first.
-        let Some(choice) = event.choices.into_iter().flatten().find(|choice| choice.index == 0) else {
-            return Ok(());
-        };
-        if let Some(said) = choice.delta.or(choice.message) {
-            let thinking = said.reasoning_content.or(said.reasoning);
-            self.ready.extend(thinking.filter(|text| !text.is_empty()).map(Chunk::Thinking));
-            self.ready.extend(said.content.filter(|text| !text.is_empty()).map(Chunk::Text));
-            // Nobody offered tools. A model that calls one all the same has put its answer there.
-            let calls = said.tool_calls.into_iter().flatten().filter_map(|call| call.function?.arguments);
-            self.ready.extend(calls.filter(|text| !text.is_empty()).map(Chunk::Text));
-        }
-        match choice.finish_reason.as_deref() {
-            None | Some("") => {}
-            Some("length") => self.ending.reason = Some(StopReason::Length),
-            Some("content_filter") => {
-                return Err(ProviderError::ServerError {
-                    url: self.inner.address.shown().to_owned(),
-                    message: "its content filter stopped the answer".to_owned(),
-                });
-            }
-            Some("error") => {
-                return Err(ProviderError::ServerError {
-                    url: self.inner.address.shown().to_owned(),
-                    message: "it ended the answer with an error that it does not name".to_owned(),
-                });
-            }
-            Some(_) => self.ending.reason = Some(StopReason::Complete),
-        }
-        Ok(())
-    }
-
-    fn end(&mut self) -> Chunk {
-        let ended = std::mem::take(&mut self.ending);
-        Chunk::End(Ending {
-            reason: ended.reason.unwrap_or(StopReason::Complete),
-            prompt_tokens: ended.prompt_tokens,
-            evaluated_tokens: ended.evaluated_tokens,
-            answer_tokens: ended.answer_tokens,
-        })
     }
 }
 

@@ -181,7 +181,9 @@ async fn plan(desk: &Desk, request: &StartRequest, gathered: &Gathered) -> Resul
             let reason = format!("the architect still asks: {}", questions.join(" "));
             return Err(Stop::Outcome(Outcome::NoValidChange { reason }));
         }
-        let request = ExploreRequest { request: request.text.clone(), questions };
+        let shown = gathered.evidence.regions.iter();
+        let shown = shown.map(|region| (region.path.clone(), region.start_line, region.end_line)).collect();
+        let request = ExploreRequest { request: request.text.clone(), questions, shown };
         for finding in desk.explorer.ask(request).await?? {
             desk.events.emit(Event::Findings {
                 question: finding.question.clone(),
