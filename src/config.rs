@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
+use crate::check::declare::Declared;
+use crate::check::run::{Limits, Variables};
+use crate::check::{Check, Runner, Source};
 use crate::cli::{GlobalFlags, ModelFlags, ProviderName};
 use crate::disk::{self, RepositoryData};
 use crate::provider::preset::{self, Preset};
@@ -32,6 +35,10 @@ pub struct Config {
     pub evidence_tokens: u32,
     /// Colours for people: stderr is a terminal and `NO_COLOR` is not set.
     pub color: bool,
+    /// Checks that the owner declared, for every repository.
+    pub checks: Vec<Check>,
+    /// What runs checks of this repository.
+    pub runner: Runner,
 }
 
 /// Which model to use. What is `None` is found out from what runs on this machine.
@@ -86,6 +93,8 @@ struct File {
     explorer_model: Option<String>,
     coder_model: Option<String>,
     evidence_tokens: Option<u32>,
+    #[serde(default)]
+    checks: Vec<Declared>,
 }
 
 /// The variables that are read, in one place so that tests need not touch the process.
@@ -147,14 +156,29 @@ impl Config {
         let color = environment.stderr_is_terminal && environment.get("NO_COLOR").is_none();
         let evidence_tokens = file.evidence_tokens.unwrap_or(DEFAULT_EVIDENCE_TOKENS);
         ensure!(evidence_tokens >= 100, "evidence_tokens must be at least 100");
+        let checks = file.checks.iter().map(|declared| declared.check(Source::Configuration));
+        let checks = checks.collect::<anyhow::Result<_>>().context("in config.toml")?;
+        let data = RepositoryData::open(&data_dir, &root)?;
+        let runner = Runner {
+            program: std::env::current_exe().context("cannot find this program itself")?,
+            root: root.clone(),
+            folder: data.checks(),
+            hidden: vec![data_dir.clone(), config_dir.clone()],
+            variables: Variables(environment.variables.clone().into_iter().collect()),
+            limits: Limits::of_machine(),
+            #[cfg(unix)]
+            tried: Default::default(),
+        };
         Ok(Config {
-            data: RepositoryData::open(&data_dir, &root)?,
+            data,
             measurements: data_dir.join("models"),
             root,
             model: model_choice(flags, file, &config_dir, environment)?,
             config_dir,
             evidence_tokens,
             color,
+            checks,
+            runner,
         })
     }
 

@@ -5,7 +5,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+#[cfg(unix)]
+use countersign::check::supervise;
 use countersign::cli::Cli;
+#[cfg(unix)]
+use countersign::cli::Command;
 use countersign::command;
 use countersign::config::Environment;
 use countersign::failure::Failure;
@@ -13,6 +17,17 @@ use countersign::sanitize::visible;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Before any thread is started: a user namespace asks for that.
+    #[cfg(unix)]
+    if let Some(Command::Supervise { part }) = cli.command {
+        return match supervise::main(part) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let environment = Environment::of_process();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -11,6 +11,8 @@ mod headless;
 mod models;
 mod patch;
 mod roles;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod terminal;
 mod turns;
 mod wire;

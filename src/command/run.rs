@@ -6,8 +6,11 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::apply;
+use crate::check::Check;
 use crate::cli::RunArgs;
 use crate::command::Finished;
+use crate::command::checks;
 use crate::config::Config;
 use crate::connect;
 use crate::engine;
@@ -22,13 +25,17 @@ use crate::role::{self, Caller, Model, RoleSpec, Roles};
 use crate::session::SessionLog;
 use crate::turn::Desk;
 use crate::ui::{self, Colour, Ended, Settings};
-use crate::{apply, check};
 
 pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished> {
-    let check = arguments.check.as_deref().map(check::split).transpose();
-    let check = check.or_usage("Write it as you would in a shell, such as --check \"cargo test\".")?;
+    let typed = arguments.check.as_deref().map(Check::typed).transpose();
+    let typed = typed.or_usage("Write one command and its arguments, such as --check \"cargo test\".")?;
+    let wanted = match (typed, arguments.no_check) {
+        (Some(check), _) => Wanted::Typed(check),
+        (None, true) => Wanted::None,
+        (None, false) => Wanted::Approved,
+    };
     let request = StartRequest { text: arguments.request.join(" "), tags: arguments.tag };
-    let mut engine = start(config, check).await?;
+    let mut engine = start(config, wanted).await?;
     engine.ops.send(Op::Start(request)).await.context("the engine ended at once")?;
     let ended = match arguments.json {
         true => ui::json::run(&mut engine.events, &engine.ops, ui::json::Life::OneTurn).await?,
@@ -60,6 +67,16 @@ pub fn settings(config: &Config) -> Settings {
     Settings::for_streams(if config.color { Colour::On } else { Colour::Off })
 }
 
+/// Which checks run.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    None,
+    /// Those that the owner has approved for this repository.
+    Approved,
+    /// This one.
+    Typed(Check),
+}
+
 /// An engine at work, with the ends of its channels.
 pub struct Running {
     pub ops: mpsc::Sender<Op>,
@@ -78,7 +95,7 @@ impl Running {
 
 /// Finishes what an interrupted apply left, finds a model, opens the index, and starts engine and
 /// roles.
-pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Result<Running> {
+pub async fn start(config: &Config, wanted: Wanted) -> anyhow::Result<Running> {
     let prompts = Prompts::load(config.own("prompts").as_deref()).or_usage("Mend or remove that prompt.")?;
     let roles =
         Roles::load(config.own("roles").as_deref(), &prompts).or_usage("Mend or remove that role file.")?;
@@ -97,7 +114,12 @@ pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Resul
         window: connected.window,
         window_source: connected.window_source,
     });
-    for note in connected.notes.into_iter().chain(recovered) {
+    let (checks, unready) = match wanted {
+        Wanted::None => (Vec::new(), Vec::new()),
+        Wanted::Typed(check) => (vec![check], Vec::new()),
+        Wanted::Approved => checks::ready(config)?,
+    };
+    for note in connected.notes.into_iter().chain(recovered).chain(unready) {
         events.warn(note);
     }
 
@@ -133,7 +155,8 @@ pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Resul
         journal: config.data.journal(),
         edit_forms,
         evidence_tokens: config.evidence_tokens,
-        check,
+        checks,
+        runner: config.runner.clone(),
         approval_ids: Arc::default(),
         approvals,
     };

@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::check::{Check, Runner};
 use crate::engine::Asked;
 use crate::events::Events;
 use crate::failure::Failure;
@@ -47,8 +48,9 @@ pub struct Desk {
     pub edit_forms: Vec<EditFormat>,
     /// Most tokens of the pack.
     pub evidence_tokens: u32,
-    /// The owner's check, as arguments.
-    pub check: Option<Vec<String>>,
+    /// Checks that may run, in this order.
+    pub checks: Vec<Check>,
+    pub runner: Runner,
     /// Last approval id that was given out; ids are never used twice in a session.
     pub approval_ids: Arc<AtomicU64>,
     /// The way to the owner.

@@ -1,6 +1,6 @@
 //! The end of a turn: check on a scratch copy, ask the owner, apply, check in the tree.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 
 use anyhow::Context as _;
@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::{self, ApplyError, Note};
 use crate::approval::{self, Approved, Verdict};
-use crate::check;
+use crate::check::scratch::Workspace;
+use crate::check::{self, Check, Place};
 use crate::edit::{PatchSet, grammar};
 use crate::engine::Asked;
 use crate::failure::Failure;
@@ -47,13 +48,11 @@ pub(super) async fn sign(
 
     let checked = tokio::select! {
         biased;
-        () = cancel.cancelled() => None,
-        checked = check_tree(desk) => checked?,
+        () = cancel.cancelled() => Vec::new(),
+        checked = check_tree(desk, &proposal.patch) => checked?,
     };
     let (applied, declined) = (accepted.len() as u32, declined.len() as u32);
-    if let Some(result) = checked
-        && !result.passed
-    {
+    if checked.iter().any(|result| !result.passed) {
         let reason =
             format!("the check failed after {files} files were changed; `countersign undo` takes them back");
         return Ok(Outcome::ChecksFailed { reason });
@@ -65,7 +64,7 @@ pub(super) async fn sign(
 }
 
 async fn decide(desk: &Desk, proposal: &Proposal) -> Result<Verdict, Stop> {
-    let checks = check_scratch(desk, &proposal.patch).await?.into_iter().collect();
+    let checks = check_scratch(desk, &proposal.patch).await?;
     let paths = proposal.patch.files().iter().map(|file| file.path());
     let why = paths.map(|path| (path.to_owned(), why(proposal, path))).collect();
     let id = desk.approval_ids.fetch_add(1, Ordering::Relaxed) + 1;
@@ -96,35 +95,82 @@ fn why(proposal: &Proposal, path: &str) -> Vec<String> {
     lines
 }
 
-async fn check_scratch(desk: &Desk, patch: &PatchSet) -> Result<Option<CheckResult>, Stop> {
-    let Some(command) = &desk.check else { return Ok(None) };
-    let scratch = tempfile::tempdir().context("cannot make a folder for the scratch copy")?;
-    let (root, folder, patch) = (desk.root.clone(), scratch.path().to_owned(), patch.clone());
-    tokio::task::spawn_blocking(move || {
-        check::copy_tree(&root, &folder)?;
-        check::lay(&patch, &folder)
+/// Runs the checks on a copy with the whole patch in it.
+async fn check_scratch(desk: &Desk, patch: &PatchSet) -> Result<Vec<CheckResult>, Stop> {
+    if desk.checks.is_empty() {
+        return Ok(Vec::new());
+    }
+    if let Some(warning) = desk.runner.sandbox().await?.warning {
+        desk.events.warn(warning);
+    }
+    let workspace = desk.runner.workspace()?;
+    let (root, copied) = (desk.root.clone(), patch.clone());
+    let workspace = tokio::task::spawn_blocking(move || {
+        workspace.fill(&root, &copied)?;
+        anyhow::Ok(workspace)
     })
     .await
     .context("the thread of the scratch copy ended")??;
-    desk.events.warn("the check is not sandboxed: it can do whatever you can");
-    Ok(Some(run_check(desk, command, CheckPlace::Scratch, scratch.path()).await?))
+    run_checks(desk, patch, &workspace, Place::Scratch).await
 }
 
-async fn check_tree(desk: &Desk) -> Result<Option<CheckResult>, Stop> {
-    let Some(command) = &desk.check else { return Ok(None) };
-    Ok(Some(run_check(desk, command, CheckPlace::Tree, &desk.root).await?))
+async fn check_tree(desk: &Desk, patch: &PatchSet) -> Result<Vec<CheckResult>, Stop> {
+    if desk.checks.is_empty() {
+        return Ok(Vec::new());
+    }
+    run_checks(desk, patch, &desk.runner.workspace()?, Place::Tree).await
+}
+
+/// The result of each check. Tests that concern the change come first; when they fail, the rest of
+/// their check would not change the verdict.
+async fn run_checks(
+    desk: &Desk,
+    patch: &PatchSet,
+    workspace: &Workspace,
+    place: Place,
+) -> Result<Vec<CheckResult>, Stop> {
+    let mut results = Vec::new();
+    for check in &desk.checks {
+        let (changed, whole) = (paths(patch), check.clone());
+        let selected = desk.retriever.with(move |library| {
+            let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
+            Ok(check::select(&library.index, &changed, &whole))
+        });
+        let mut result = None;
+        if let Some(selected) = selected.await? {
+            result = Some(run_check(desk, &selected, workspace, place).await?);
+        }
+        if result.as_ref().is_none_or(|result| result.passed) {
+            result = Some(run_check(desk, check, workspace, place).await?);
+        }
+        results.extend(result);
+    }
+    Ok(results)
+}
+
+/// Every path that a patch touches.
+fn paths(patch: &PatchSet) -> Vec<String> {
+    let both = patch.files().iter().flat_map(|file| [file.old_path(), file.path()]);
+    both.map(str::to_owned).collect::<BTreeSet<String>>().into_iter().collect()
 }
 
 async fn run_check(
     desk: &Desk,
-    command: &[String],
-    place: CheckPlace,
-    folder: &std::path::Path,
+    check: &Check,
+    workspace: &Workspace,
+    place: Place,
 ) -> Result<CheckResult, Stop> {
-    desk.events.emit(Event::CheckStarted { command: command.to_vec(), place });
-    let result = check::run(command, folder).await?;
-    desk.events.emit(Event::CheckFinished { command: command.to_vec(), place, result: result.clone() });
-    Ok(result)
+    let (command, shown) = (
+        check.argv.clone(),
+        match place {
+            Place::Scratch => CheckPlace::Scratch,
+            Place::Tree => CheckPlace::Tree,
+        },
+    );
+    desk.events.emit(Event::CheckStarted { command: command.clone(), place: shown });
+    let ran = desk.runner.run(check, workspace, place).await?;
+    desk.events.emit(Event::CheckFinished { command, place: shown, result: ran.result.clone() });
+    Ok(ran.result)
 }
 
 /// Writes and reads back; gives the number of files.
