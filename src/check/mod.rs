@@ -10,13 +10,14 @@
 //! | Who starts it, limits it and ends it? | `run`, `supervise`, `process` |
 //! | What can it not reach? | `sandbox`, `paths` |
 //! | Which tests concern a change? | `select` |
-//! | What is kept of its output? | `output` |
+//! | What is kept of its output, and what matters in it? | `output`, `essence` |
 //!
 //! It must not judge what a result means.
 
 pub mod declare;
 pub mod detect;
 pub mod environment;
+mod essence;
 mod output;
 mod paths;
 pub mod run;
@@ -36,6 +37,7 @@ pub mod supervise;
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
+pub use essence::essence;
 pub use run::{Limits, Place, Runner};
 pub use select::select;
 
