@@ -8,6 +8,7 @@ mod support;
 mod bad_input;
 mod commands;
 mod headless;
+mod hostile;
 mod models;
 mod patch;
 mod roles;
