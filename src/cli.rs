@@ -205,6 +205,7 @@ Examples:
   countersign checks approve 3f2a91c0
   countersign checks approve --all
   countersign checks revoke 3f2a91c0
+  countersign checks clean
 
 Checks are found by the files that build tools read, or declared as [[checks]] in your
 config.toml or the repository's countersign.toml. None runs before you have approved it
@@ -241,6 +242,8 @@ pub enum ChecksCommand {
     Approve(ChosenChecks),
     /// Take approvals back
     Revoke(ChosenChecks),
+    /// Remove the copies and caches of checks; the next check builds everything anew
+    Clean,
 }
 
 #[derive(Debug, Args)]

@@ -633,6 +633,19 @@ fn what_a_repository_says_has_no_effect_until_its_owner_agrees() {
     assert!(page.contains("approved, but not here or changed: true"), "{page}");
     place.run(&["checks", "revoke", "--all"]).succeeds();
     assert!(!place.run(&["checks"]).succeeds().stdout.contains("not here or changed"));
+    assert!(
+        std::fs::read_dir(place.data().join("repositories"))
+            .unwrap()
+            .flatten()
+            .any(|repository| { repository.path().join("checks/copy-0/tree/README.md").exists() })
+    );
+    place.run(&["checks", "clean"]).succeeds();
+    assert!(
+        std::fs::read_dir(place.data().join("repositories"))
+            .unwrap()
+            .flatten()
+            .all(|repository| { !repository.path().join("checks/copy-0/tree").exists() })
+    );
     place.run(&["checks", "approve", "zzz"]).fails(2, "there is no check \"zzz\"");
     place.run(&["checks", "approve"]).fails(2, "required");
 }

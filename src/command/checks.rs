@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use anyhow::bail;
 use serde::Serialize;
 
+use crate::check::scratch::Workspace;
 use crate::check::trust::Trust;
 use crate::check::{Check, declare, detect};
 use crate::cli::{ChecksArgs, ChecksCommand, ChosenChecks};
 use crate::command::json;
 use crate::config::Config;
-use crate::failure::OrUsage as _;
+use crate::failure::{Failure, OrUsage as _};
 use crate::sanitize::visible;
 
 /// How much of a hash is shown.
@@ -41,6 +42,11 @@ pub fn checks(config: &Config, arguments: ChecksArgs) -> anyhow::Result<String> 
     let mut trust = Trust::open(&config.data.checks())?;
     match arguments.command.unwrap_or(ChecksCommand::List) {
         ChecksCommand::List => {}
+        ChecksCommand::Clean if Workspace::remove_all(&config.data.checks())? => {}
+        ChecksCommand::Clean => {
+            let advice = "Wait until it has ended, or cancel it.";
+            return Err(Failure::usage("a check of this repository is running", advice).into());
+        }
         ChecksCommand::Approve(chosen) => {
             let hashes: Vec<String> = all.iter().map(Check::hash).collect();
             for hash in pick(&chosen, &hashes)? {
