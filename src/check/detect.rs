@@ -17,6 +17,7 @@ const LARGEST_DEFINITION: u64 = 1 << 20;
 #[serde(deny_unknown_fields)]
 struct Table {
     dependency_folders: Vec<String>,
+    lock_files: Vec<String>,
     build_folders: Vec<String>,
     tool: Vec<Tool>,
 }
@@ -50,6 +51,11 @@ static TABLE: LazyLock<Table> =
 /// Names of folders with dependencies.
 pub fn dependency_folders() -> &'static [String] {
     &TABLE.dependency_folders
+}
+
+/// Names of files that say which versions are used.
+pub fn lock_files() -> &'static [String] {
+    &TABLE.lock_files
 }
 
 /// Names of folders with results of builds.

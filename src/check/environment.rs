@@ -27,6 +27,8 @@ static LISTS: LazyLock<Lists> = LazyLock::new(|| {
 pub struct Folders<'a> {
     /// Kept between the checks of one repository.
     pub cache: &'a Path,
+    /// The same for what is checked alone.
+    pub build: &'a Path,
     /// Emptied after each check.
     pub temp: &'a Path,
     /// The check's HOME, empty at its start.
@@ -78,6 +80,7 @@ fn fill(value: &str, folders: Folders<'_>) -> String {
     let text = |path: &Path| path.display().to_string();
     value
         .replace("{cache}", &text(folders.cache))
+        .replace("{build}", &text(folders.build))
         .replace("{temp}", &text(folders.temp))
         .replace("{home}", &text(folders.home))
         .replace("{folder}", &text(folders.checked))
@@ -92,6 +95,7 @@ mod tests {
         let asked: Vec<String> = asked.iter().map(|name| name.to_string()).collect();
         let folders = Folders {
             cache: Path::new("/cache"),
+            build: Path::new("/build"),
             temp: Path::new("/temp"),
             home: Path::new("/empty"),
             checked: Path::new("/copy"),
@@ -128,7 +132,7 @@ mod tests {
         assert_eq!(plain["HOME"], "/empty");
         assert_eq!(plain["CARGO_HOME"], format!("{own}/.cargo"));
         assert_eq!(plain["RUSTUP_HOME"], "/opt/rustup");
-        assert_eq!(plain["CARGO_TARGET_DIR"], "/cache/target");
+        assert_eq!(plain["CARGO_TARGET_DIR"], "/build/target");
         assert_eq!(plain["PYTHONPATH"], "/copy:/copy/src");
         assert!(!plain.contains_key("GOPATH"), "a folder that is not there is not named");
     }

@@ -135,17 +135,31 @@ impl Runner {
         let began = Instant::now();
         workspace.empty_temp()?;
         let (cache, temp, home) = (self.cache()?, workspace.temp(), workspace.home());
-        let folders = Folders { cache: &cache, temp: &temp, home: &home, checked: &root };
-        let environment = environment::visible(&self.variables.0, &check.environment, folders);
-        let mut writable = vec![cache.clone(), temp.clone()];
+        let build = match place {
+            Place::Scratch => workspace.build(),
+            Place::Tree => self.folder.join(scratch::TREE_BUILD),
+        };
+        crate::disk::private_folder(&build)?;
+        let build = build.canonicalize()?;
+        let folders = Folders { cache: &cache, build: &build, temp: &temp, home: &home, checked: &root };
+        let mut environment = environment::visible(&self.variables.0, &check.environment, folders);
+        let mut writable = vec![cache.clone(), build.clone(), temp.clone()];
         match place {
             Place::Scratch => writable.push(root.clone()),
-            Place::Tree => writable.extend(scratch::build_folders(&self.root, check)?),
+            Place::Tree => {
+                let own = scratch::build_folders(&self.root, check)?;
+                // What its owner has built already need not be built again.
+                if own.iter().any(|folder| folder.ends_with("target")) {
+                    environment.remove("CARGO_TARGET_DIR");
+                }
+                writable.extend(own);
+            }
         }
         let folder = inside(&root, &check.directory)?;
         let mut ran = self.start(check, &folder, environment, writable, workspace).await?;
         // Where the copy lies says nothing to anybody; the same line reads the same in both places.
-        ran.output = ran.output.replace(&format!("{}/", root.display()), "");
+        let place = root.display().to_string();
+        ran.output = ran.output.replace(&format!("{place}/"), "").replace(&place, ".");
         ran.result.output_tail = tail(&ran.output, TAIL_BYTES).to_owned();
         ran.result.millis = began.elapsed().as_millis() as u64;
         workspace.empty_temp()?;
@@ -153,9 +167,10 @@ impl Runner {
     }
 
     fn cache(&self) -> anyhow::Result<PathBuf> {
-        let cache = self.folder.join("cache");
+        let cache = self.folder.join(scratch::CACHE);
         crate::disk::private_folder(&cache)?;
-        Ok(cache)
+        // As the sandbox needs it.
+        Ok(cache.canonicalize()?)
     }
 
     /// What cannot be read: our own folders and the owner's secrets, as far as they exist.

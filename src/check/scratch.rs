@@ -18,6 +18,11 @@ use crate::edit::PatchSet;
 /// Copies of one repository that can be in use at the same time.
 const MOST_WORKSPACES: usize = 32;
 
+/// What checks of all copies share, such as Go's cache, which tells by content what is built.
+pub const CACHE: &str = "cache";
+/// What is built of the tree itself where it has no folder of its own for that.
+pub const TREE_BUILD: &str = "tree-build";
+
 /// A copy and the folders around it, claimed by one process.
 #[derive(Debug)]
 pub struct Workspace {
@@ -72,17 +77,23 @@ impl Workspace {
                 return Ok(false);
             }
             // The locked files stay, so that whoever waits for one does not hold another.
-            for name in ["tree", "temp"] {
+            for name in ["tree", "build", "temp"] {
                 remove(&copy.join(name))?;
             }
         }
-        remove(&folder.join("cache"))?;
+        remove(&folder.join(CACHE))?;
+        remove(&folder.join(TREE_BUILD))?;
         Ok(true)
     }
 
     /// The copy of the tree.
     pub fn tree(&self) -> PathBuf {
         self.folder.join("tree")
+    }
+
+    /// What is built of the copy, outside of it. Kept between checks.
+    pub fn build(&self) -> PathBuf {
+        self.folder.join("build")
     }
 
     /// A folder for temporary files, emptied around each check.
@@ -107,7 +118,8 @@ impl Workspace {
 
     /// Makes the copy equal to the tree at `root` with `patch` applied.
     ///
-    /// Files that git ignores are not copied. Dependencies among them (`node_modules`, `.venv` and the
+    /// Files that git ignores are not copied, but for lock files: without them, other versions would be
+    /// checked. Dependencies among them (`node_modules`, `.venv` and the
     /// like) are linked, for reading; links of the tree that stay inside of it are kept; anything that
     /// is neither file, folder nor link is left out.
     ///
@@ -177,6 +189,13 @@ fn wanted(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, Entry>> {
         }
     }
     for folder in folders {
+        for name in detect::lock_files() {
+            let path = folder.join(name);
+            let there = root.join(&path);
+            if there.symlink_metadata().is_ok_and(|found| found.is_file()) {
+                entries.entry(path).or_insert(Entry::Copy(there));
+            }
+        }
         for name in detect::dependency_folders() {
             let path = folder.join(name);
             let there = root.join(&path);
@@ -276,6 +295,9 @@ fn put(entry: &Entry, to: &Path) -> anyhow::Result<()> {
             }
             remove(to)?;
             reflink_copy::reflink_or_copy(from, to)?;
+            // Some systems keep the time with a copy; for a build tool this is a new file.
+            #[cfg(unix)]
+            File::open(to)?.set_modified(std::time::SystemTime::now())?;
             return copy_mode(from, to);
         }
         Entry::Link(target) => {
@@ -424,7 +446,8 @@ mod tests {
     #[test]
     fn what_git_ignores_is_not_copied_and_dependencies_are_linked() {
         let (root, data) = place(&[
-            (".gitignore", "target\nnode_modules\n.env\n"),
+            (".gitignore", "target\nnode_modules\n.env\nCargo.lock\n"),
+            ("Cargo.lock", "locked"),
             ("src/a.js", "a"),
             ("target/big", "x"),
             (".env", "TOKEN=1"),
@@ -443,6 +466,7 @@ mod tests {
         for absent in ["target", ".env", ".git", "absolute", "src/outside"] {
             assert!(tree.join(absent).symlink_metadata().is_err(), "{absent}");
         }
+        assert_eq!(std::fs::read_to_string(tree.join("Cargo.lock")).unwrap(), "locked");
         let target = |path: &str| std::fs::read_link(tree.join(path)).unwrap();
         assert_eq!(target("inside"), Path::new("src/a.js"));
         assert_eq!(target("node_modules/left"), root.path().join("node_modules/left"));
