@@ -8,19 +8,17 @@ use clap::Parser as _;
 #[cfg(unix)]
 use countersign::check::supervise;
 use countersign::cli::Cli;
-#[cfg(unix)]
-use countersign::cli::Command;
 use countersign::command;
 use countersign::config::Environment;
 use countersign::failure::Failure;
 use countersign::sanitize::visible;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    // Before any thread is started: a user namespace asks for that.
+    // Before any thread is started: a user namespace asks for that. It is no command for people, so it
+    // is in neither help nor completions.
     #[cfg(unix)]
-    if let Some(Command::Supervise { part }) = cli.command {
-        return match supervise::main(part) {
+    if let Some(ended) = supervise::asked(std::env::args_os().skip(1)) {
+        return match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error:#}");
@@ -28,6 +26,7 @@ fn main() -> ExitCode {
             }
         };
     }
+    let cli = Cli::parse();
     let environment = Environment::of_process();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -756,4 +756,6 @@ fn the_tests_that_concern_a_change_come_first() {
 fn the_supervisor_is_hidden_from_people() {
     let place = Place::new(&[]);
     assert!(!place.run(&["--help"]).succeeds().stdout.contains("__supervise"));
+    assert!(!place.run(&["completions", "bash"]).succeeds().stdout.contains("__supervise"));
+    place.run(&["__supervise", "me"]).fails(1, "error: ");
 }

@@ -230,6 +230,7 @@ mod supervised {
 
     use super::*;
     use crate::check::order::{Confinement, Ended, Order, Report};
+    use crate::check::supervise::WORD;
 
     /// How long the supervisor may take to end everything after its own limit.
     const GRACE: Duration = Duration::from_secs(30);
@@ -238,7 +239,7 @@ mod supervised {
         fn supervisor(&self, part: &str) -> Command {
             let mut command = Command::new(&self.program);
             // A group of its own: Ctrl-C in the terminal is for countersign, which then ends it in order.
-            command.args(["__supervise", part]).env_clear().process_group(0);
+            command.args([WORD, part]).env_clear().process_group(0);
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
             command
         }

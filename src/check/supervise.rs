@@ -8,6 +8,7 @@
 //! holds back here. Single-threaded at its start: a user namespace asks for that.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -29,7 +30,10 @@ const MEASURE_EVERY: u32 = 10;
 /// First line of the process that becomes the check.
 const READY: &str = "ready\n";
 
-/// What `__supervise` is asked to be.
+/// The first argument of such a process.
+pub const WORD: &str = "__supervise";
+
+/// What it is asked to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Part {
     /// Look after a check.
@@ -42,11 +46,18 @@ pub enum Part {
     ProbeNetwork,
 }
 
-/// Runs one part to its end.
-///
-/// # Errors
-/// A failure of the supervisor itself; what happens to the check is in the report.
-pub fn main(part: Part) -> anyhow::Result<()> {
+/// Runs what these arguments ask for to its end; `None` when they are for somebody else. An error is a
+/// failure of the supervisor itself; what happens to the check is in the report.
+pub fn asked(mut arguments: impl Iterator<Item = OsString>) -> Option<anyhow::Result<()>> {
+    if arguments.next()? != WORD {
+        return None;
+    }
+    let word = arguments.next().unwrap_or_default();
+    let part = <Part as clap::ValueEnum>::from_str(&word.to_string_lossy(), false);
+    Some(part.map_err(anyhow::Error::msg).and_then(run))
+}
+
+fn run(part: Part) -> anyhow::Result<()> {
     match part {
         Part::Watch => watch(),
         Part::Enter => enter(),
@@ -99,7 +110,7 @@ fn own_program(part: &str) -> Command {
         true => Command::new("/proc/self/exe"),
         false => Command::new(std::env::current_exe().unwrap_or_default()),
     };
-    command.env_clear().args(["__supervise", part]);
+    command.env_clear().args([WORD, part]);
     command
 }
 

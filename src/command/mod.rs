@@ -63,8 +63,6 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Fin
         Command::Models(arguments) => models::models(&config, arguments).await.map(Finished::from),
         Command::Checks(arguments) => checks::checks(&config, arguments).map(Finished::from),
         Command::Completions { .. } => unreachable!("handled above"),
-        #[cfg(unix)]
-        Command::Supervise { .. } => unreachable!("`main` does not come here"),
     }
 }
 
