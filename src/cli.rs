@@ -253,11 +253,58 @@ Examples:
   countersign models use qwen2.5-coder:1.5b
   countersign models list --preset openrouter")]
     Models(ModelsArgs),
+    /// List the checks of a repository, and say which of them may run
+    #[command(after_help = "\
+Examples:
+  countersign checks
+  countersign checks approve 3f2a91c0
+  countersign checks approve --all
+  countersign checks revoke 3f2a91c0
+  countersign checks clean
+
+Checks are found by the files that build tools read, or declared as [[checks]] in your
+config.toml or the repository's countersign.toml. None runs before you have approved it
+for this repository. An approval is for the command, its folder, time and variables, and
+the text that defines it, such as the script in package.json: when one of them changes,
+you are asked again. What you type after --check needs none.")]
+    Checks(ChecksArgs),
     /// Print completions for a shell
     #[command(after_help = "\
 Example:
   countersign completions bash > ~/.local/share/bash-completion/completions/countersign")]
     Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Args)]
+pub struct ChecksArgs {
+    #[command(subcommand)]
+    pub command: Option<ChecksCommand>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do with checks.
+#[derive(Debug, Subcommand)]
+pub enum ChecksCommand {
+    /// What there is and what may run
+    List,
+    /// Let checks run in this repository
+    Approve(ChosenChecks),
+    /// Take approvals back
+    Revoke(ChosenChecks),
+    /// Remove the copies and caches of checks; the next check builds everything anew
+    Clean,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct ChosenChecks {
+    /// Beginnings of the hashes that `countersign checks` shows
+    pub check: Vec<String>,
+    /// All of them
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Debug, Args)]
@@ -268,8 +315,9 @@ pub struct RunArgs {
     /// A file that must be in the evidence (may be repeated)
     #[arg(long, value_name = "PATH")]
     pub tag: Vec<String>,
-    /// A command that must pass; it runs on a copy before you are asked, and in the tree after
-    #[arg(long, value_name = "COMMAND")]
+    /// A command that must pass; it runs on a copy before you are asked, and in the tree after.
+    /// Without it the checks run that you have approved (see `countersign checks`)
+    #[arg(long, value_name = "COMMAND", conflicts_with = "no_check")]
     pub check: Option<String>,
     /// Carry the plan out N times and offer the best result: its check passes, it is small [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
@@ -277,6 +325,9 @@ pub struct RunArgs {
     /// How often the Coder gets the output of a check that failed, before you are asked [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=8))]
     pub repairs: Option<u32>,
+    /// Run no checks
+    #[arg(long)]
+    pub no_check: bool,
     /// One event a line on stdout, ops as JSON lines on stdin
     #[arg(long)]
     pub json: bool,

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
+use crate::check::declare::Declared;
+use crate::check::run::{Limits, Variables};
+use crate::check::{Check, Runner, Source};
 use crate::cli::{GlobalFlags, ProviderName, RequestFlags, ServerFlags};
 use crate::disk::{self, RepositoryData};
 use crate::provider::preset::{self, Preset};
@@ -42,6 +45,10 @@ pub struct Config {
     pub job: Option<String>,
     /// Colours for people: stderr is a terminal and `NO_COLOR` is not set.
     pub color: bool,
+    /// Checks that the owner declared, for every repository.
+    pub checks: Vec<Check>,
+    /// What runs checks of this repository.
+    pub runner: Runner,
 }
 
 /// Which model to use. What is `None` is found out from what runs on this machine.
@@ -98,6 +105,8 @@ struct File {
     evidence_tokens: Option<u32>,
     candidates: Option<u32>,
     repairs: Option<u32>,
+    #[serde(default)]
+    checks: Vec<Declared>,
 }
 
 /// The variables that are read, in one place so that tests need not touch the process.
@@ -169,8 +178,21 @@ impl Config {
         ensure!(tries.repairs <= 8, "repairs must be at most 8");
         let editor = environment.get("VISUAL").or_else(|| environment.get("EDITOR")).unwrap_or_default();
         let editor = shlex::split(editor).context("VISUAL or EDITOR has an open quote")?;
+        let checks = file.checks.iter().map(|declared| declared.check(Source::Configuration));
+        let checks = checks.collect::<anyhow::Result<_>>().context("in config.toml")?;
+        let data = RepositoryData::open(&data_dir, &root)?;
+        let runner = Runner {
+            program: std::env::current_exe().context("cannot find this program itself")?,
+            root: root.clone(),
+            folder: data.checks(),
+            hidden: vec![data_dir.clone(), config_dir.clone()],
+            variables: Variables(environment.variables.clone().into_iter().collect()),
+            limits: Limits::of_machine(),
+            #[cfg(unix)]
+            tried: Default::default(),
+        };
         Ok(Config {
-            data: RepositoryData::open(&data_dir, &root)?,
+            data,
             measurements: data_dir.join("models"),
             root,
             model: match flags {
@@ -183,6 +205,8 @@ impl Config {
             editor,
             job: environment.get(JOB).map(str::to_owned),
             color,
+            checks,
+            runner,
         })
     }
 

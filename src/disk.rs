@@ -50,6 +50,11 @@ impl RepositoryData {
     pub fn journal(&self) -> PathBuf {
         self.folder.join("journal")
     }
+
+    /// Copies and caches of checks, and which checks were approved.
+    pub fn checks(&self) -> PathBuf {
+        self.folder.join("checks")
+    }
 }
 
 /// Creates a folder and its parents, mode 0700.

@@ -9,9 +9,12 @@ mod bad_input;
 mod commands;
 mod gate;
 mod headless;
+mod hostile;
 mod models;
 mod patch;
 mod roles;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod terminal;
 mod turns;
 mod wire;

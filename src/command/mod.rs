@@ -3,6 +3,7 @@
 //! Commands return what belongs on stdout; only `run` and the session talk to the terminal
 //! themselves, through the front ends.
 
+mod checks;
 mod context;
 mod doctor;
 mod history;
@@ -68,6 +69,7 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Fin
         Command::Sessions(arguments) => sessions::sessions(&config, arguments).map(Finished::from),
         Command::Doctor(arguments) => doctor::doctor(&config, arguments).await.map(Finished::from),
         Command::Models(arguments) => models::models(&config, arguments).await.map(Finished::from),
+        Command::Checks(arguments) => checks::checks(&config, arguments).map(Finished::from),
         Command::Completions { .. } => unreachable!("handled above"),
     }
 }

@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 
+use crate::apply;
+use crate::check::Check;
 use crate::cli::ReviewArgs;
 use crate::command::run::{Running, signer, watch};
-use crate::command::{Finished, json};
+use crate::command::{Finished, checks, json};
 use crate::config::Config;
 use crate::events::Events;
 use crate::failure::OrUsage as _;
@@ -15,7 +17,6 @@ use crate::protocol::{Event, Op, StartRequest};
 use crate::sanitize::visible;
 use crate::session::SessionLog;
 use crate::turn::Review;
-use crate::{apply, check};
 
 pub async fn review(config: &Config, arguments: ReviewArgs) -> anyhow::Result<Finished> {
     let store = PendingStore::in_folder(&config.data.pending());
@@ -35,12 +36,16 @@ pub async fn review(config: &Config, arguments: ReviewArgs) -> anyhow::Result<Fi
             None => return Ok("no patch waits for a review in this repository\n".to_owned().into()),
         },
     };
-    let check = arguments.check.as_deref().map(check::split).transpose();
-    let check = check.or_usage("Write it as you would in a shell, such as --check \"cargo test\".")?;
+    let typed = arguments.check.as_deref().map(Check::typed).transpose();
+    let typed = typed.or_usage("Write one command and its arguments, such as --check \"cargo test\".")?;
+    let (checks, unready) = match typed {
+        Some(check) => (vec![check], Vec::new()),
+        None => checks::ready(config)?,
+    };
     apply::recover(&config.root, &config.data.journal())?;
     let (session, log) = SessionLog::create(&config.data.sessions(), &crate::clock::stamp())?;
     let (events, receiver) = Events::new(log);
-    let (signer, asked) = signer(config, events.clone(), session.clone(), check);
+    let (signer, asked) = signer(config, events.clone(), session.clone(), checks);
     events.emit(Event::SessionStarted {
         session: session.clone(),
         root: config.root.display().to_string(),
@@ -49,6 +54,7 @@ pub async fn review(config: &Config, arguments: ReviewArgs) -> anyhow::Result<Fi
         window: 0,
         window_source: "not needed".into(),
     });
+    unready.into_iter().for_each(|note| events.warn(note));
     let text = format!("review of patch {}: {}", waiting.id, waiting.note.request);
     let mut engine = Running::start(session, Review { signer, waiting }, (events, receiver), asked);
     let request = StartRequest { text, tags: Vec::new() };

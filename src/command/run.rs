@@ -6,8 +6,10 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::apply;
+use crate::check::Check;
 use crate::cli::RunArgs;
-use crate::command::{Finished, jobs};
+use crate::command::{Finished, checks, jobs};
 use crate::config::Config;
 use crate::connect;
 use crate::engine::{self, Asked, Work};
@@ -24,11 +26,15 @@ use crate::role::{self, Caller, Model, RoleSpec, Roles};
 use crate::session::SessionLog;
 use crate::turn::{Desk, Signer, Tries};
 use crate::ui::{self, Colour, Ended, Settings};
-use crate::{apply, check};
 
 pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished> {
-    let check = arguments.check.as_deref().map(check::split).transpose();
-    let check = check.or_usage("Write it as you would in a shell, such as --check \"cargo test\".")?;
+    let typed = arguments.check.as_deref().map(Check::typed).transpose();
+    let typed = typed.or_usage("Write one command and its arguments, such as --check \"cargo test\".")?;
+    let wanted = match (typed, arguments.no_check) {
+        (Some(check), _) => Wanted::Typed(check),
+        (None, true) => Wanted::None,
+        (None, false) => Wanted::Approved,
+    };
     let request = StartRequest { text: arguments.request.join(" "), tags: arguments.tag };
     if arguments.detach && config.job.is_none() {
         return jobs::detach(config, &request.text);
@@ -42,7 +48,7 @@ pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished
         #[cfg(unix)]
         let _ = rustix::process::setsid();
     }
-    let mut engine = start(config, check, tries).await?;
+    let mut engine = start(config, wanted, tries).await?;
     let store = JobStore::in_folder(&config.data.jobs());
     let _held = config.job.as_deref().map(|job| store.begin(job, &engine.session)).transpose()?;
     engine.ops.send(Op::Start(request)).await.context("the engine ended at once")?;
@@ -83,6 +89,16 @@ pub fn settings(config: &Config) -> Settings {
     Settings { editor: config.editor.clone(), ..settings }
 }
 
+/// Which checks run.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    None,
+    /// Those that the owner has approved for this repository.
+    Approved,
+    /// This one.
+    Typed(Check),
+}
+
 /// An engine at work, with the ends of its channels.
 pub struct Running {
     /// Id of the session.
@@ -114,7 +130,7 @@ impl Running {
 
 /// Finishes what an interrupted apply left, finds a model, opens the index, and starts engine and
 /// roles.
-pub async fn start(config: &Config, check: Option<Vec<String>>, tries: Tries) -> anyhow::Result<Running> {
+pub async fn start(config: &Config, wanted: Wanted, tries: Tries) -> anyhow::Result<Running> {
     let prompts = Prompts::load(config.own("prompts").as_deref()).or_usage("Mend or remove that prompt.")?;
     let roles =
         Roles::load(config.own("roles").as_deref(), &prompts).or_usage("Mend or remove that role file.")?;
@@ -133,7 +149,12 @@ pub async fn start(config: &Config, check: Option<Vec<String>>, tries: Tries) ->
         window: connected.window,
         window_source: connected.window_source,
     });
-    for note in connected.notes.into_iter().chain(recovered) {
+    let (checks, unready) = match wanted {
+        Wanted::None => (Vec::new(), Vec::new()),
+        Wanted::Typed(check) => (vec![check], Vec::new()),
+        Wanted::Approved => checks::ready(config)?,
+    };
+    for note in connected.notes.into_iter().chain(recovered).chain(unready) {
         events.warn(note);
     }
 
@@ -156,7 +177,8 @@ pub async fn start(config: &Config, check: Option<Vec<String>>, tries: Tries) ->
         };
         Ok(Caller { spec: spec.clone(), prompts: prompts.clone(), model, events: events.clone() })
     };
-    let (signer, asked) = signer(config, events.clone(), session.clone(), check);
+    let (mut signer, asked) = signer(config, events.clone(), session.clone(), checks);
+    signer.retriever = Some(retriever.clone());
     let desk = Desk {
         architect: role::spawn_architect(caller(&roles.architect, &named.architect)?),
         explorer: role::spawn_explorer(caller(&roles.explorer, &named.explorer)?, retriever.clone()),
@@ -179,7 +201,7 @@ pub fn signer(
     config: &Config,
     events: Events,
     session: String,
-    check: Option<Vec<String>>,
+    checks: Vec<Check>,
 ) -> (Signer, mpsc::Receiver<Asked>) {
     let (owner, asked) = mpsc::channel(1);
     let signer = Signer {
@@ -188,7 +210,9 @@ pub fn signer(
         root: config.root.clone(),
         journal: config.data.journal(),
         pending: PendingStore::in_folder(&config.data.pending()),
-        check,
+        checks,
+        runner: config.runner.clone(),
+        retriever: None,
         ids: Arc::default(),
         owner,
     };

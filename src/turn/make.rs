@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::check::{self, Place, Ran};
 use crate::edit::PatchSet;
 use crate::message::{Step, StepAction};
-use crate::protocol::{CandidateView, CheckPlace, CheckResult, Decision, Event, Outcome};
+use crate::protocol::{CandidateView, Decision, Event, Outcome};
 use crate::turn::code::{self, Draft, Notes};
 use crate::turn::sign::{Proposal, Why};
 use crate::turn::{Desk, Job, Stop};
@@ -27,12 +28,12 @@ pub(super) struct Maker<'a> {
 struct Checked {
     draft: Draft,
     patch: PatchSet,
-    checks: Vec<CheckResult>,
+    checks: Vec<Ran>,
 }
 
 impl Checked {
     fn passed(&self) -> Option<bool> {
-        (!self.checks.is_empty()).then(|| self.checks.iter().all(|check| check.passed))
+        (!self.checks.is_empty()).then(|| self.checks.iter().all(|check| check.result.passed))
     }
 
     /// Better drafts are smaller: a check that passes, then all steps, then few lines.
@@ -135,7 +136,7 @@ impl Maker<'_> {
     ///
     /// # Errors
     /// [`Outcome::ChecksFailed`] if the Coder has nothing to propose, and what ends a turn.
-    pub async fn mend(&self, failure: &CheckResult) -> Result<Proposal, Stop> {
+    pub async fn mend(&self, failure: &Ran) -> Result<Proposal, Stop> {
         let overlay = crate::edit::Overlay::open(&self.desk.root).map_err(anyhow::Error::from)?;
         let mut draft = Draft { overlay, failed: Vec::new() };
         self.desk.events.emit(Event::RepairStarted { attempt: 1, of: 1 });
@@ -158,7 +159,7 @@ impl Maker<'_> {
         let mut latest: Option<Checked> = None;
         for attempt in 1..=of {
             let from = latest.as_ref().unwrap_or(&original);
-            let Some(failure) = from.checks.iter().find(|check| !check.passed) else { break };
+            let Some(failure) = from.checks.iter().find(|check| !check.result.passed) else { break };
             self.desk.events.emit(Event::RepairStarted { attempt, of });
             let mut draft = from.draft.clone();
             match self.done_again(&mut draft, failure).await {
@@ -186,8 +187,8 @@ impl Maker<'_> {
     }
 
     /// Does the steps again that a failing check speaks of.
-    async fn done_again(&self, draft: &mut Draft, failure: &CheckResult) -> Result<(), Stop> {
-        let output = end_of(&failure.output_tail, OUTPUT_BYTES);
+    async fn done_again(&self, draft: &mut Draft, failure: &Ran) -> Result<(), Stop> {
+        let output = check::essence(&failure.output, OUTPUT_BYTES);
         let named = |step: &Step| {
             let name = step.file.rsplit('/').next().unwrap_or(&step.file);
             output.contains(name)
@@ -198,7 +199,7 @@ impl Maker<'_> {
         }
         // The later steps saw the earlier ones; what does not fit is more likely theirs.
         for (number, step) in steps.into_iter().rev().take(MOST_REPAIRED) {
-            let notes = Notes { failure: output.to_owned(), ..Notes::default() };
+            let notes = Notes { failure: output.clone(), ..Notes::default() };
             if let Err(reason) = code::again(self.desk, &self.job, &mut draft.overlay, number, notes).await? {
                 self.desk.events.warn(format!("step {number} ({}) stays as it is: {reason}", step.file));
             }
@@ -213,7 +214,7 @@ impl Maker<'_> {
     }
 
     async fn checked(&self, draft: Draft, patch: PatchSet) -> Result<Checked, Stop> {
-        let checks = self.desk.signer.check(CheckPlace::Scratch, Some(&patch)).await?.into_iter().collect();
+        let checks = self.desk.signer.check(Place::Scratch, &patch).await?;
         Ok(Checked { draft, patch, checks })
     }
 
@@ -228,30 +229,8 @@ impl Maker<'_> {
                 steps: self.job.plan.steps.clone(),
                 reasons: self.job.gathered.reasons.clone(),
             },
-            checks: checked.checks,
+            checks: checked.checks.into_iter().map(|ran| ran.result).collect(),
             candidates,
         }
-    }
-}
-
-/// The last lines of a text, at most so many bytes of them.
-fn end_of(text: &str, most: usize) -> &str {
-    let from = text.floor_char_boundary(text.len().saturating_sub(most));
-    match text[from..].split_once('\n') {
-        Some((_, rest)) if from > 0 => rest,
-        _ => &text[from..],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_an_output_is_whole_lines() {
-        assert_eq!(end_of("one\ntwo\nthree\n", 8), "three\n");
-        assert_eq!(end_of("one\ntwo\n", 80), "one\ntwo\n");
-        assert_eq!(end_of("größe", 3), "ße");
-        assert_eq!(end_of("", 3), "");
     }
 }

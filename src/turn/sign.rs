@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::{self, ApplyError, Extent, Note, Which};
 use crate::approval::{self, Approved, Verdict};
-use crate::check;
+use crate::check::scratch::Workspace;
+use crate::check::{self, Check, Place, Ran, Runner};
 use crate::edit::{Overlay, PatchSet, grammar};
 use crate::engine::{Asked, Reply, Work};
 use crate::events::Events;
@@ -26,6 +27,7 @@ use crate::protocol::{
     AfterFailure, CandidateView, CheckPlace, CheckResult, Decision, Event, HunkChange, Outcome, Revision,
     StartRequest, Usage,
 };
+use crate::retrieve::Retriever;
 use crate::turn::make::Maker;
 use crate::turn::{Stop, unless};
 
@@ -37,8 +39,11 @@ pub struct Signer {
     pub root: PathBuf,
     pub journal: PathBuf,
     pub pending: PendingStore,
-    /// The owner's check, as arguments.
-    pub check: Option<Vec<String>>,
+    /// Checks that may run, in this order.
+    pub checks: Vec<Check>,
+    pub runner: Runner,
+    /// Which tests concern a change; without it all run.
+    pub retriever: Option<Retriever>,
     /// Last id of a question that was given out; ids are never used twice in a session.
     pub ids: Arc<AtomicU64>,
     /// The way to the owner.
@@ -170,8 +175,8 @@ pub(super) async fn settle(
         let waiting = signer.put_aside(&proposal, &verdict.accepted, &verdict.pending)?;
         applied += verdict.accepted.len() as u32;
 
-        let checked = unless(cancel, signer.check(CheckPlace::Tree, None)).await.transpose()?.flatten();
-        if let Some(result) = checked.filter(|result| !result.passed) {
+        let checked = unless(cancel, signer.check(Place::Tree, &proposal.patch)).await.transpose()?;
+        if let Some(result) = checked.into_iter().flatten().find(|ran| !ran.result.passed) {
             let reason = format!(
                 "the check failed after {files} files were changed; `countersign undo` takes them back"
             );
@@ -289,33 +294,64 @@ impl Signer {
         Ok(answer.await.context("the engine ended while a choice waited for its owner")?)
     }
 
-    /// Runs the check, if there is one: on a scratch copy with `patch` laid over it, or in the tree.
-    pub(super) async fn check(
-        &self,
-        place: CheckPlace,
-        patch: Option<&PatchSet>,
-    ) -> Result<Option<CheckResult>, Stop> {
-        let Some(command) = &self.check else { return Ok(None) };
-        let scratch = match patch {
-            None => None,
-            Some(patch) => {
-                let scratch = tempfile::tempdir().context("cannot make a folder for the scratch copy")?;
-                let (root, folder, patch) = (self.root.clone(), scratch.path().to_owned(), patch.clone());
-                tokio::task::spawn_blocking(move || {
-                    check::copy_tree(&root, &folder)?;
-                    check::lay(&patch, &folder)
-                })
-                .await
-                .context("the thread of the scratch copy ended")??;
-                self.events.warn("the check is not sandboxed: it can do whatever you can");
-                Some(scratch)
+    /// Runs the checks, on a copy with the whole patch in it or in the tree, and gives the result of
+    /// each. Tests that concern the change come first; when they fail, the rest of their check would
+    /// not change the verdict.
+    pub(super) async fn check(&self, place: Place, patch: &PatchSet) -> Result<Vec<Ran>, Stop> {
+        if self.checks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut workspace = self.runner.workspace()?;
+        if place == Place::Scratch {
+            if let Some(warning) = self.runner.sandbox().await?.warning {
+                self.events.warn(warning);
             }
-        };
-        let folder = scratch.as_ref().map_or(self.root.as_path(), |scratch| scratch.path());
-        self.events.emit(Event::CheckStarted { command: command.clone(), place });
-        let result = check::run(command, folder).await?;
-        self.events.emit(Event::CheckFinished { command: command.clone(), place, result: result.clone() });
-        Ok(Some(result))
+            let (root, copied) = (self.root.clone(), patch.clone());
+            let filled = tokio::task::spawn_blocking(move || {
+                workspace.fill(&root, &copied)?;
+                anyhow::Ok(workspace)
+            });
+            workspace = filled.await.context("the thread of the scratch copy ended")??;
+        }
+        let mut results = Vec::new();
+        for check in &self.checks {
+            let mut ran = None;
+            if let Some(selected) = self.selected(check, patch).await? {
+                ran = Some(self.run_check(&selected, &workspace, place).await?);
+            }
+            if ran.as_ref().is_none_or(|ran| ran.result.passed) {
+                ran = Some(self.run_check(check, &workspace, place).await?);
+            }
+            results.extend(ran);
+        }
+        Ok(results)
+    }
+
+    /// The part of a check that concerns a patch, if it can be told.
+    async fn selected(&self, check: &Check, patch: &PatchSet) -> Result<Option<Check>, Stop> {
+        let Some(retriever) = &self.retriever else { return Ok(None) };
+        let both = patch.files().iter().flat_map(|file| [file.old_path(), file.path()]);
+        let changed: BTreeSet<String> = both.map(str::to_owned).collect();
+        let whole = check.clone();
+        let selected = retriever.with(move |library| {
+            let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
+            Ok(check::select(&library.index, &changed, &whole))
+        });
+        Ok(selected.await?)
+    }
+
+    async fn run_check(&self, check: &Check, workspace: &Workspace, place: Place) -> Result<Ran, Stop> {
+        let (command, shown) = (
+            check.argv.clone(),
+            match place {
+                Place::Scratch => CheckPlace::Scratch,
+                Place::Tree => CheckPlace::Tree,
+            },
+        );
+        self.events.emit(Event::CheckStarted { command: command.clone(), place: shown });
+        let ran = self.runner.run(check, workspace, place).await?;
+        self.events.emit(Event::CheckFinished { command, place: shown, result: ran.result.clone() });
+        Ok(ran)
     }
 
     /// Writes and reads back; gives the change's id and the number of files.
@@ -401,8 +437,9 @@ async fn review(signer: &Signer, waiting: Waiting, cancel: &CancellationToken) -
         checks: if same { note.checks.clone() } else { Vec::new() },
         candidates: Vec::new(),
     };
-    if !same && let Some(again) = signer.check(CheckPlace::Scratch, Some(&proposal.patch)).await? {
-        proposal.checks.push(again);
+    if !same {
+        let again = signer.check(Place::Scratch, &proposal.patch).await?;
+        proposal.checks = again.into_iter().map(|ran| ran.result).collect();
     }
     let outcome = settle(signer, None, proposal, cancel).await?;
     // What is left of it waits under a new id.
