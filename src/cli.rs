@@ -331,6 +331,9 @@ pub struct RunArgs {
     /// One event a line on stdout, ops as JSON lines on stdin
     #[arg(long)]
     pub json: bool,
+    /// With --json: ask what to do when a check fails on what was applied (the op is `choose`)
+    #[arg(long, requires = "json")]
+    pub ask_after_failure: bool,
     /// Go on without this terminal; what is proposed waits for `countersign review`
     #[arg(long, conflicts_with = "json")]
     pub detach: bool,

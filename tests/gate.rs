@@ -230,7 +230,10 @@ fn after_a_check_that_fails_in_the_tree_the_owner_undoes_keeps_or_repairs() {
         place.write(".git/HEAD", "ref: refs/heads/main\n");
         let script = place.script(answers);
         let mut command = place.command();
-        command.args(["run", "--json", "--check", only_in_copy, "--script"]).arg(script).arg("x");
+        command
+            .args(["run", "--json", "--ask-after-failure", "--check", only_in_copy, "--script"])
+            .arg(script)
+            .arg("x");
         let mut answer = Some(answer);
         let conversation = converse_with(command, |event| match event {
             Event::ApprovalNeeded(approval) => accept_all(approval),

@@ -111,6 +111,8 @@ fn arguments(command: &str) -> &'static [(&'static [&'static str], &'static str)
         "doctor" => &[(&["doctor"], "")],
         "models" => &[(&["models", "list"], ""), (&["models", "show", "x"], "")],
         "checks" => &[(&["checks"], ""), (&["checks", "approve", "--all"], "")],
+        "review" => &[(&["review", "--list"], ""), (&["review"], "")],
+        "jobs" => &[(&["jobs", "list"], "")],
         "completions" => &[(&["completions", "bash"], "")],
         other => panic!("say here how `countersign {other}` is tried on a hostile repository"),
     }

@@ -45,7 +45,7 @@ pub async fn review(config: &Config, arguments: ReviewArgs) -> anyhow::Result<Fi
     apply::recover(&config.root, &config.data.journal())?;
     let (session, log) = SessionLog::create(&config.data.sessions(), &crate::clock::stamp())?;
     let (events, receiver) = Events::new(log);
-    let (signer, asked) = signer(config, events.clone(), session.clone(), checks);
+    let (mut signer, asked) = signer(config, events.clone(), session.clone(), checks);
     events.emit(Event::SessionStarted {
         session: session.clone(),
         root: config.root.display().to_string(),
@@ -54,6 +54,7 @@ pub async fn review(config: &Config, arguments: ReviewArgs) -> anyhow::Result<Fi
         window: 0,
         window_source: "not needed".into(),
     });
+    signer.asks_after_failure = !arguments.json;
     unready.into_iter().for_each(|note| events.warn(note));
     let text = format!("review of patch {}: {}", waiting.id, waiting.note.request);
     let mut engine = Running::start(session, Review { signer, waiting }, (events, receiver), asked);

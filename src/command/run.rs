@@ -48,7 +48,8 @@ pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished
         #[cfg(unix)]
         let _ = rustix::process::setsid();
     }
-    let mut engine = start(config, wanted, tries).await?;
+    let asks_after_failure = !arguments.json || arguments.ask_after_failure;
+    let mut engine = start(config, How { wanted, tries, asks_after_failure }).await?;
     let store = JobStore::in_folder(&config.data.jobs());
     let _held = config.job.as_deref().map(|job| store.begin(job, &engine.session)).transpose()?;
     engine.ops.send(Op::Start(request)).await.context("the engine ended at once")?;
@@ -99,6 +100,15 @@ pub enum Wanted {
     Typed(Check),
 }
 
+/// How requests are carried out.
+#[derive(Debug, Clone)]
+pub struct How {
+    pub wanted: Wanted,
+    pub tries: Tries,
+    /// See [`Signer::asks_after_failure`].
+    pub asks_after_failure: bool,
+}
+
 /// An engine at work, with the ends of its channels.
 pub struct Running {
     /// Id of the session.
@@ -130,7 +140,7 @@ impl Running {
 
 /// Finishes what an interrupted apply left, finds a model, opens the index, and starts engine and
 /// roles.
-pub async fn start(config: &Config, wanted: Wanted, tries: Tries) -> anyhow::Result<Running> {
+pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
     let prompts = Prompts::load(config.own("prompts").as_deref()).or_usage("Mend or remove that prompt.")?;
     let roles =
         Roles::load(config.own("roles").as_deref(), &prompts).or_usage("Mend or remove that role file.")?;
@@ -149,7 +159,7 @@ pub async fn start(config: &Config, wanted: Wanted, tries: Tries) -> anyhow::Res
         window: connected.window,
         window_source: connected.window_source,
     });
-    let (checks, unready) = match wanted {
+    let (checks, unready) = match how.wanted {
         Wanted::None => (Vec::new(), Vec::new()),
         Wanted::Typed(check) => (vec![check], Vec::new()),
         Wanted::Approved => checks::ready(config)?,
@@ -179,6 +189,7 @@ pub async fn start(config: &Config, wanted: Wanted, tries: Tries) -> anyhow::Res
     };
     let (mut signer, asked) = signer(config, events.clone(), session.clone(), checks);
     signer.retriever = Some(retriever.clone());
+    signer.asks_after_failure = how.asks_after_failure;
     let desk = Desk {
         architect: role::spawn_architect(caller(&roles.architect, &named.architect)?),
         explorer: role::spawn_explorer(caller(&roles.explorer, &named.explorer)?, retriever.clone()),
@@ -191,7 +202,7 @@ pub async fn start(config: &Config, wanted: Wanted, tries: Tries) -> anyhow::Res
         signer,
         edit_forms,
         evidence_tokens: config.evidence_tokens,
-        tries,
+        tries: how.tries,
     };
     Ok(Running::start(session, desk, (events, receiver), asked))
 }
@@ -213,6 +224,7 @@ pub fn signer(
         checks,
         runner: config.runner.clone(),
         retriever: None,
+        asks_after_failure: true,
         ids: Arc::default(),
         owner,
     };

@@ -44,6 +44,8 @@ pub struct Signer {
     pub runner: Runner,
     /// Which tests concern a change; without it all run.
     pub retriever: Option<Retriever>,
+    /// Whether somebody can say what to do when a check fails on what was applied; else it is kept.
+    pub asks_after_failure: bool,
     /// Last id of a question that was given out; ids are never used twice in a session.
     pub ids: Arc<AtomicU64>,
     /// The way to the owner.
@@ -180,6 +182,9 @@ pub(super) async fn settle(
             let reason = format!(
                 "the check failed after {files} files were changed; `countersign undo` takes them back"
             );
+            if !signer.asks_after_failure {
+                return Ok(Outcome::ChecksFailed { reason });
+            }
             let answer = unless(cancel, signer.ask_after_failure(&reason, maker.is_some())).await;
             match (answer.transpose()?, maker) {
                 (Some(AfterFailure::Undo), _) => {
