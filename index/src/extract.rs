@@ -29,7 +29,7 @@ const BROKEN_WORK: u64 = 10_000_000;
 /// ours. Source that people write nests some tens deep.
 const DEEPEST_NESTING: usize = 2_000;
 /// Comment and attribute lines above a definition that count as its own.
-const LONGEST_LEAD: usize = 60;
+const LONGEST_LEAD: u32 = 60;
 
 /// Extracts what is known about `source`. `None` as language gives chunks of plain text.
 ///
@@ -174,23 +174,32 @@ fn collect(
     let mut matches = cursor.matches(&compiled.query, tree.root_node(), source.as_bytes());
     while let Some(found) = matches.next() {
         let mut name = None;
+        let mut container = None;
+        let mut body = None;
         let mut meaning = None;
         for capture in found.captures() {
             match compiled.captures[capture.index as usize] {
                 Capture::Name => name = Some(capture.node),
+                Capture::Container => container = Some(one_line(text(capture.node, source))),
+                Capture::Body => body = Some(capture.node),
+                Capture::Condition => {}
                 other => meaning = Some((other, capture.node)),
             }
         }
         match (meaning, name) {
             (Some((Capture::Definition(kind), node)), Some(name)) => {
-                extracted.symbols.push(symbol(language, kind, node, name, source, lines));
+                let body = body.or_else(|| body_of(language, node));
+                let symbol = symbol(language, kind, [node, name], body, source, lines);
+                if !symbol.name.is_empty() {
+                    extracted.symbols.push(Symbol { container, ..symbol });
+                }
             }
             (Some((Capture::Reference, _)), Some(name)) => {
                 let line = name.start_position().row as u32 + 1;
-                extracted.references.push(Use { name: text(name, source).to_owned(), line });
+                extracted.references.push(Use { name: unquoted(text(name, source)).to_owned(), line });
             }
             (Some((Capture::Import, node)), _) => extracted.imports.push(Import {
-                target: one_line(text(node, source)),
+                target: one_line(text(node, source).trim_start_matches("import ")),
                 line: node.start_position().row as u32 + 1,
             }),
             _ => {}
@@ -210,32 +219,101 @@ fn text<'a>(node: Node, source: &'a str) -> &'a str {
 fn symbol(
     language: &Language,
     kind: SymbolKind,
-    node: Node,
-    name: Node,
+    [node, name]: [Node; 2],
+    body: Option<Node>,
     source: &str,
     lines: &Lines,
 ) -> Symbol {
-    let body = node.child_by_field_name("body");
     let head_end = body.map_or(node.end_byte(), |body| body.start_byte());
     let head = source.get(node.start_byte()..head_end).unwrap_or_default();
-    // A declaration without body is shown by its first line only.
-    let head = if body.is_some() { head } else { head.lines().next().unwrap_or_default() };
+    let head = without_attributes(language, head);
+    // What has no body is shown by its first line only, unless its parameters stand on the next.
+    let is_whole = body.is_some() || matches!(kind, SymbolKind::Function | SymbolKind::Method);
+    let head = if is_whole { head } else { head.lines().next().unwrap_or_default() };
     let whole = node.parent().filter(|parent| language.wrappers.contains(&parent.kind())).unwrap_or(node);
     let (start, end) = (whole.start_position(), whole.end_position());
     let start_line = start.row as u32 + 1;
     let end_line = if end.column == 0 && end.row > start.row { end.row } else { end.row + 1 } as u32;
-    let doc = body.and_then(|body| docstring(body, source));
+    // A comment above speaks of what stands first on the line.
+    let before = source.get(lines.start(start_line) as usize..whole.start_byte()).unwrap_or_default();
+    let above =
+        || if before.trim().is_empty() { comment_above(language, lines, start_line) } else { String::new() };
+    let doc = body.and_then(|body| docstring(body, source)).unwrap_or_else(above);
+    let written = text(name, source);
+    let written = if name.kind() == "simple_symbol" { &written[1..] } else { written };
     Symbol {
-        name: text(name, source).to_owned(),
+        name: unquoted(&one_line(written)).to_owned(),
         kind,
         container: None,
-        signature: one_line(head.trim_end_matches(['{', ':', '=', ' ', '\n'])),
+        signature: one_line(head.trim_end_matches(['{', ':', '=', ' ', '\n', ';', ',', '\\'])),
         start_line,
         end_line,
         start_byte: whole.start_byte() as u32,
         end_byte: whole.end_byte() as u32,
-        doc: doc.unwrap_or_else(|| comment_above(language, lines, start_line)),
+        doc,
     }
+}
+
+/// Where the signature of a definition ends.
+fn body_of<'a>(language: &Language, node: Node<'a>) -> Option<Node<'a>> {
+    let by_kind = || {
+        // A cursor: the nth child costs n steps.
+        let mut cursor = (!language.bodies.is_empty()).then(|| node.walk())?;
+        node.children(&mut cursor).find(|child| language.bodies.contains(&child.kind()))
+    };
+    by_kind().or_else(|| node.child_by_field_name("body"))
+}
+
+/// What is left of the head of a definition behind the attributes at its beginning.
+fn without_attributes<'a>(language: &Language, head: &'a str) -> &'a str {
+    let mut rest = head.trim_start();
+    while let Some(open) = language.attributes.iter().find(|open| rest.starts_with(**open)) {
+        let behind = if open.ends_with('[') {
+            behind_brackets(rest)
+        } else {
+            let name =
+                rest[open.len()..].find(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '.' | ':'));
+            let name_end = open.len() + name.unwrap_or(rest.len() - open.len());
+            // Java's `@interface` defines one.
+            let is_attribute = name_end > open.len() && &rest[..name_end] != "@interface";
+            let with_arguments = rest[name_end..].starts_with(['(', '[']);
+            match is_attribute {
+                true if with_arguments => behind_brackets(rest),
+                true => Some(&rest[name_end..]),
+                false => None,
+            }
+        };
+        match behind.map(str::trim_start).filter(|behind| !behind.is_empty()) {
+            Some(behind) => rest = behind,
+            None => break,
+        }
+    }
+    rest
+}
+
+/// What follows the first bracket of `text` and all that it encloses, `None` if it stays open.
+fn behind_brackets(text: &str) -> Option<&str> {
+    let mut depth = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'(' | b'[' => depth += 1,
+            b')' | b']' => {
+                depth -= 1;
+                // `@throws[E]("why")`: one more pair may follow.
+                if depth <= 0 && !text[at + 1..].starts_with(['(', '[']) {
+                    return text.get(at + 1..);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A name without the quotes around it.
+fn unquoted(name: &str) -> &str {
+    let inner = |quote: char| name.strip_prefix(quote)?.strip_suffix(quote);
+    ['"', '\'', '`'].into_iter().find_map(inner).unwrap_or(name)
 }
 
 /// A string that is the first statement of a body (Python).
@@ -250,11 +328,28 @@ fn comment_above(language: &Language, lines: &Lines, start_line: u32) -> String 
     let first = lead(language, lines, start_line);
     let comments = (first..start_line).map(|line| lines.text(line).trim());
     let comments = comments.filter(|line| !line.starts_with("#[") && !line.starts_with('@'));
-    first_paragraph(comments.map(|line| line.trim_start_matches(['/', '*', '#', '!']).trim_end_matches("*/")))
+    first_paragraph(comments.map(|line| without_marks(language, line)))
 }
 
+/// A line of a comment without what makes it one.
+fn without_marks<'a>(language: &Language, line: &'a str) -> &'a str {
+    let (open, close) = language.block_comment.unwrap_or_default();
+    let line = line.strip_prefix(open).unwrap_or(line);
+    let line = line.strip_suffix(close).unwrap_or(line);
+    let marks = |c: char| matches!(c, '/' | '*' | '#' | '!') || c == '-' && language.leads.contains(&"--");
+    let mut line = line.trim_start_matches(marks).trim();
+    for tag in ["<summary>", "</summary>", "@brief ", "\\brief "] {
+        line = line.strip_prefix(tag).unwrap_or(line);
+        line = line.strip_suffix(tag).unwrap_or(line);
+    }
+    line
+}
+
+/// The lines up to the first blank one, or to the first that describes a parameter and the like.
 fn first_paragraph<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    let lines = lines.map(str::trim).skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty());
+    let is_tag = |line: &str| line.starts_with(['@', '\\', '<']);
+    let lines = lines.map(str::trim).skip_while(|line| line.is_empty());
+    let lines = lines.take_while(|line| !line.is_empty() && !is_tag(line));
     one_line(&lines.collect::<Vec<_>>().join(" "))
 }
 
@@ -276,7 +371,8 @@ fn one_line(text: &str) -> String {
     }
 }
 
-/// Sorts symbols outer before inner, drops doubles, and names each one's container.
+/// Sorts symbols outer before inner, drops doubles, and names each one's container, unless the
+/// query has named it.
 fn nest(symbols: &mut Vec<Symbol>) {
     symbols.sort_by(|a, b| {
         (a.start_byte, std::cmp::Reverse(a.end_byte), &a.name, a.kind).cmp(&(
@@ -298,11 +394,13 @@ fn nest(symbols: &mut Vec<Symbol>) {
             .iter()
             .rev()
             .find(|&&outer| (symbols[outer].start_byte, symbols[outer].end_byte) != (start, end));
-        if let Some(&outer) = outer {
+        let is_named = symbols[at].container.is_some();
+        if let Some(&outer) = outer.filter(|_| !is_named) {
             symbols[at].container = Some(symbols[outer].name.clone());
-            if symbols[at].kind == SymbolKind::Function && symbols[outer].kind.has_methods() {
-                symbols[at].kind = SymbolKind::Method;
-            }
+        }
+        let in_type = outer.is_some_and(|&outer| symbols[outer].kind.has_methods());
+        if symbols[at].kind == SymbolKind::Function && (is_named || in_type) {
+            symbols[at].kind = SymbolKind::Method;
         }
         around.push(at);
     }
@@ -310,14 +408,27 @@ fn nest(symbols: &mut Vec<Symbol>) {
 
 /// First of the comment and attribute lines directly above `line`.
 fn lead(language: &Language, lines: &Lines, line: u32) -> u32 {
-    let belongs = |line: u32| {
-        let text = lines.text(line).trim_start();
-        // `#!` and `//!` speak of the file, not of what stands below.
-        language.leads.iter().any(|lead| text.starts_with(lead))
-            && !text.starts_with("//!")
-            && !text.starts_with("#!")
-    };
-    (1..line).rev().take(LONGEST_LEAD).take_while(|&above| belongs(above)).last().unwrap_or(line)
+    let text = |line: u32| lines.text(line).trim();
+    // `#!` and `//!` speak of the file, not of what stands below.
+    let speaks_of_file = |text: &str| text.starts_with("//!") || text.starts_with("#!");
+    let oldest = line.saturating_sub(LONGEST_LEAD).max(1);
+    let mut first = line;
+    while first > oldest {
+        let above = text(first - 1);
+        if speaks_of_file(above) {
+            break;
+        }
+        let block = language.block_comment.filter(|(_, close)| above.ends_with(close));
+        // A block comment reaches up to the line that opens it.
+        let opening =
+            block.and_then(|(open, _)| (oldest..first).rev().find(|&line| text(line).starts_with(open)));
+        match opening {
+            Some(opening) => first = opening,
+            None if language.leads.iter().any(|lead| above.starts_with(lead)) => first -= 1,
+            None => break,
+        }
+    }
+    first
 }
 
 /// Lines at which chunks begin: definitions that are not local to a function, each with the

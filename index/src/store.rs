@@ -22,6 +22,7 @@ pub fn version() -> String {
         include_str!("extract.rs"),
         include_str!("git.rs"),
         include_str!("lang.rs"),
+        include_str!("lang/table.rs"),
         include_str!("markdown.rs"),
         include_str!("symbol.rs"),
         include_str!("text.rs"),

@@ -321,7 +321,7 @@ fn read(file: &Found, known: Option<&FileRow>) -> Read {
     }
     let (size, blob) = (bytes.len() as u64, blob_ids(&bytes));
     let Some((source, encoding)) = decode(bytes) else { return Read::Skipped(SkipReason::Binary) };
-    let language = lang::for_path(&file.path);
+    let language = lang::for_file(&file.path, &source);
     let extracted = match extract(language, &source) {
         Ok(extracted) => extracted,
         Err(error) => return Read::Failed(error),

@@ -1,38 +1,72 @@
 //! What is found in each language, as a person would read it.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
 use countersign_index::extract::extract;
 use countersign_index::{SyntaxErrors, lang, syntax_errors};
 use insta::assert_snapshot;
 
 use crate::support::indexed;
 
-fn outline(fixture: &str, path: &str) -> String {
-    let (_tree, index) = indexed(fixture);
-    let symbols = index.outline(path).unwrap();
-    let line = |symbol: &countersign_index::Symbol| {
+/// Where the sources and the outlines of a language lie.
+fn folder(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/languages").join(language)
+}
+
+/// What is found in a text, one finding a line.
+fn outline(path: &str, source: &str) -> String {
+    let language = lang::for_file(path, source);
+    let found = extract(language, source).unwrap();
+    let mut out = format!("language: {}\n", language.map_or("none", |language| language.name));
+    if found.syntax_errors > 0 {
+        out += &format!("syntax errors: {}\n", found.syntax_errors);
+    }
+    for symbol in &found.symbols {
         let container = symbol.container.as_deref().unwrap_or("-");
         let (kind, name) = (symbol.kind.name(), &symbol.name);
         let (start, end, doc) = (symbol.start_line, symbol.end_line, &symbol.doc);
-        format!("{start}-{end} {kind} {name} in {container} | {} | {doc}", symbol.signature)
-    };
-    symbols.iter().map(line).collect::<Vec<_>>().join("\n")
+        out += &format!("{start}-{end} {kind} {name} in {container} | {} | {doc}\n", symbol.signature);
+    }
+    for import in &found.imports {
+        out += &format!("{} import {}\n", import.line, import.target);
+    }
+    let mut uses: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for found in &found.references {
+        uses.entry(&found.name).or_default().push(found.line);
+    }
+    for (name, lines) in uses {
+        out += &format!("use {name} {lines:?}\n");
+    }
+    out
 }
 
+/// Every language has a folder of sources; beside each lies its outline, which a person has read.
 #[test]
-fn rust_outline() {
-    assert_snapshot!(outline("rust", "src/parse.rs"));
-    assert_snapshot!(outline("rust", "src/lib.rs"));
-}
-
-#[test]
-fn python_outline() {
-    assert_snapshot!(outline("python", "quill/document.py"));
-    assert_snapshot!(outline("python", "quill/writers/html.py"));
-}
-
-#[test]
-fn markdown_outline() {
-    assert_snapshot!(outline("rust", "README.md"));
+fn outlines() {
+    for language in lang::all() {
+        let folder = folder(language.name);
+        let entries = std::fs::read_dir(&folder)
+            .unwrap_or_else(|_| panic!("{} has no sources in tests/languages", language.name));
+        let mut sources: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        sources.retain(|path| !matches!(path.extension().and_then(OsStr::to_str), Some("snap" | "new")));
+        assert!(!sources.is_empty(), "{} has no sources in tests/languages", language.name);
+        sources.sort();
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path(&folder);
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        settings.bind(|| {
+            for path in sources {
+                let name = path.file_name().unwrap().to_str().unwrap();
+                let source = std::fs::read_to_string(&path).unwrap();
+                let found = lang::for_file(name, &source).map(|language| language.name);
+                assert_eq!(found, Some(language.name), "{name}");
+                assert_snapshot!(name, outline(name, &source));
+            }
+        });
+    }
 }
 
 #[test]
