@@ -1,7 +1,7 @@
 //! Owns the step from source text to symbols, references, imports and chunks. Pure: unsaved text
 //! works as well as a file. It must not know storage or paths.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 
 use tree_sitter::{Node, ParseOptions, Parser, QueryCursor, StreamingIterator, Tree};
@@ -93,8 +93,19 @@ fn parse(compiled: &Compiled, source: &str) -> Option<Tree> {
     if deepest_nesting(source) > DEEPEST_NESTING {
         return None;
     }
-    let mut parser = Parser::new();
+    PARSER.with_borrow_mut(|parser| parse_with(parser, compiled, source))
+}
+
+thread_local! {
+    /// A parser and a cursor keep their memory from one file to the next.
+    static PARSER: RefCell<Parser> = RefCell::new(Parser::new());
+    static CURSOR: RefCell<QueryCursor> = RefCell::new(QueryCursor::new());
+}
+
+fn parse_with(parser: &mut Parser, compiled: &Compiled, source: &str) -> Option<Tree> {
     parser.set_language(&compiled.grammar).ok()?;
+    // An earlier text may have been given up in the middle.
+    parser.reset();
     let bytes = source.as_bytes();
     let limit = PIECES + bytes.len() / PIECE * REREADS;
     let pieces = Cell::new(0);
@@ -170,7 +181,23 @@ fn collect(
     lines: &Lines,
     extracted: &mut Extracted,
 ) {
-    let mut cursor = QueryCursor::new();
+    CURSOR.with_borrow_mut(|cursor| collect_with(cursor, language, compiled, tree, source, lines, extracted));
+    extracted.references.sort();
+    extracted.references.dedup();
+    extracted.imports.sort_by(|a, b| (a.line, &a.target).cmp(&(b.line, &b.target)));
+    extracted.imports.dedup();
+    nest(&mut extracted.symbols);
+}
+
+fn collect_with(
+    cursor: &mut QueryCursor,
+    language: &Language,
+    compiled: &Compiled,
+    tree: &Tree,
+    source: &str,
+    lines: &Lines,
+    extracted: &mut Extracted,
+) {
     let mut matches = cursor.matches(&compiled.query, tree.root_node(), source.as_bytes());
     while let Some(found) = matches.next() {
         let mut name = None;
@@ -205,11 +232,6 @@ fn collect(
             _ => {}
         }
     }
-    extracted.references.sort();
-    extracted.references.dedup();
-    extracted.imports.sort_by(|a, b| (a.line, &a.target).cmp(&(b.line, &b.target)));
-    extracted.imports.dedup();
-    nest(&mut extracted.symbols);
 }
 
 fn text<'a>(node: Node, source: &'a str) -> &'a str {

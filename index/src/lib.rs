@@ -33,6 +33,7 @@ pub mod symbol;
 
 mod chunk;
 mod decode;
+mod directory;
 mod error;
 mod git;
 mod history;
@@ -42,8 +43,11 @@ mod line;
 mod markdown;
 mod mention;
 mod pack;
+mod packed;
+mod past;
 mod query;
 mod rank;
+mod seen;
 mod snapshot;
 mod store;
 mod text;
@@ -51,6 +55,7 @@ mod token;
 mod update;
 mod walk;
 mod weights;
+mod writer;
 
 pub use chunk::LONGEST_CHUNK;
 pub use error::IndexError;
@@ -164,15 +169,16 @@ impl Index {
             path: store_dir.to_owned(),
             reason: error.to_string(),
         })?;
-        let (store, store_rebuilt) = Store::open(&store_dir.join("index.sqlite"))?;
-        let (text, text_rebuilt) = Text::open(&store_dir.join("text"))?;
+        let (store, rebuilt) = Store::open(&store_dir.join("index.sqlite"))?;
+        let text = Text::open(&store_dir.join("text"))?;
+        let is_orphaned = store.meta("text")?.is_none() && text.has_files();
         Ok(Index {
             root,
             store_dir,
             store,
             text,
             weights: Weights::built_in()?,
-            rebuilt: store_rebuilt.or(text_rebuilt),
+            rebuilt: rebuilt.or_else(|| is_orphaned.then(|| "the index was incomplete".to_owned())),
             snapshot: Mutex::new(None),
         })
     }
@@ -192,11 +198,19 @@ impl Index {
         &mut self,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<UpdateReport, IndexError> {
-        let mut report = self.update_once(progress);
+        self.update_within(None, progress)
+    }
+
+    fn update_within(
+        &mut self,
+        scope: Option<&[String]>,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<UpdateReport, IndexError> {
+        let mut report = self.update_once(scope, progress);
         if report.as_ref().is_err_and(store::is_damage) {
             self.rebuilt = Some("the index was damaged".to_owned());
             self.store = Store::replace(&self.store_dir.join("index.sqlite"), "")?.0;
-            report = self.update_once(progress);
+            report = self.update_once(None, progress);
         }
         let report = report?;
         self.rebuilt = None;
@@ -205,6 +219,7 @@ impl Index {
 
     fn update_once(
         &mut self,
+        scope: Option<&[String]>,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<UpdateReport, IndexError> {
         update::update(
@@ -212,6 +227,7 @@ impl Index {
             &self.store_dir,
             &mut self.store,
             &self.text,
+            scope,
             self.rebuilt.clone(),
             progress,
         )
@@ -264,18 +280,19 @@ impl Index {
     /// When the store cannot be read.
     pub fn references(&self, name: &str) -> Result<Vec<Reference>, IndexError> {
         let snapshot = self.snapshot()?;
-        let mut by_path: BTreeMap<String, Vec<u32>> = BTreeMap::new();
-        for (path, line) in store::uses(self.store.reader(), name)? {
-            by_path.entry(path).or_default().push(line);
-        }
+        let (key, first_line) = (packed::name_key(name), name.lines().next().unwrap_or_default());
         let mut references = Vec::new();
-        for (path, lines) in by_path {
-            let Some(source) = snapshot.slot(&path).and_then(|slot| self.source(&snapshot, slot)) else {
+        for slot in rank::holding(&snapshot, name)? {
+            let lines = store::lines_of_use(self.store.reader(), snapshot.files[slot].row.id, key)?;
+            if lines.is_empty() {
                 continue;
-            };
+            }
+            let Some(source) = self.source(&snapshot, slot) else { continue };
             let text = line::Lines::new(&source);
-            references.extend(lines.into_iter().map(|line| Reference {
-                path: path.clone(),
+            // Another name may have the same key; the line tells.
+            let lines = lines.into_iter().filter(|line| text.text(*line).contains(first_line));
+            references.extend(lines.map(|line| Reference {
+                path: snapshot.files[slot].row.path.clone(),
                 line,
                 text: text.text(line).trim().chars().take(200).collect(),
             }));

@@ -61,6 +61,21 @@ struct Found<'a> {
     names: Vec<u32>,
 }
 
+/// Files that may hold a name: those with all its search tokens, or all files when it has none.
+pub fn holding(snapshot: &Snapshot, name: &str) -> Result<Vec<Slot>, IndexError> {
+    let mut slots: Option<std::collections::BTreeSet<Slot>> = None;
+    for token in crate::token::tokens(name) {
+        let with = snapshot.view.postings(In::Body, &token)?;
+        let with = with.into_iter().filter_map(|(document, _)| snapshot.slots[document as usize]);
+        let with: std::collections::BTreeSet<Slot> = with.map(|slot| slot as Slot).collect();
+        slots = Some(match slots {
+            Some(slots) => &slots & &with,
+            None => with,
+        });
+    }
+    Ok(slots.map_or_else(|| (0..snapshot.files.len()).collect(), |slots| slots.into_iter().collect()))
+}
+
 /// Ranks every file that any rule speaks for.
 pub fn rank(
     snapshot: &Snapshot,
