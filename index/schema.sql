@@ -16,10 +16,13 @@ CREATE TABLE files (
     encoding TEXT NOT NULL,
     syntax_errors INTEGER NOT NULL,
     gave_up INTEGER NOT NULL,           -- 1: the parser did not finish, chunked as plain text
-    git TEXT                            -- against HEAD: 'modified', 'new', or NULL
+    git TEXT,                           -- against HEAD: 'modified', 'new', or NULL
+    indexed INTEGER NOT NULL,           -- bytes that were read: all, or the first of a large file
+    origin TEXT                         -- what the text says of where it comes from: see origin.rs
 );
 
-CREATE INDEX files_unusual ON files (encoding, gave_up) WHERE encoding <> 'utf-8' OR gave_up <> 0;
+CREATE INDEX files_unusual ON files (encoding, gave_up, indexed, bytes)
+    WHERE encoding <> 'utf-8' OR gave_up <> 0 OR indexed < bytes;
 
 CREATE TABLE details (                  -- what is known about one file, packed: see packed.rs
     file INTEGER PRIMARY KEY,

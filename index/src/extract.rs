@@ -1,33 +1,21 @@
 //! Owns the step from source text to symbols, references, imports and chunks. Pure: unsaved text
 //! works as well as a file. It must not know storage or paths.
 
-use std::cell::{Cell, RefCell};
-use std::ops::ControlFlow;
+use std::cell::RefCell;
 
-use tree_sitter::{Node, ParseOptions, Parser, QueryCursor, StreamingIterator, Tree};
+use tree_sitter::{Node, QueryCursor, StreamingIterator, Tree};
 
 use crate::IndexError;
 use crate::chunk::partition;
-use crate::lang::{Capture, Compiled, Language};
+use crate::lang::{Capture, Compiled, Language, Structure};
 use crate::line::Lines;
 use crate::markdown;
+use crate::parse::parse;
 use crate::symbol::{Extracted, Import, Symbol, SymbolKind, Use};
+use crate::yaml;
 
 /// Longest signature and documentation line, in characters.
 const LONGEST_LINE: usize = 200;
-/// The parser is given the text in pieces of this many bytes, so that it can be seen how often it
-/// reads the same text again: an unclosed raw string makes it read to the end and start over.
-const PIECE: usize = 4096;
-/// Pieces the parser may ask for: so many, and so many times the text. Counting instead of timing
-/// keeps the result the same on every machine.
-const PIECES: usize = 4_000;
-const REREADS: usize = 32;
-/// Work that looking for definitions may cost in broken parts: it grows with the square of the
-/// number of nodes that lie side by side in one of them.
-const BROKEN_WORK: u64 = 10_000_000;
-/// Brackets nested deeper are not parsed: the parser frees its stack by recursion and would exhaust
-/// ours. Source that people write nests some tens deep.
-const DEEPEST_NESTING: usize = 2_000;
 /// Comment and attribute lines above a definition that count as its own.
 const LONGEST_LEAD: u32 = 60;
 
@@ -50,127 +38,33 @@ pub fn extract(language: Option<&Language>, source: &str) -> Result<Extracted, I
         extracted.chunks = partition(&lines, &[]);
         return Ok(extracted);
     };
-    match language.compiled()? {
-        None => extracted.symbols = markdown::headings(source, &lines),
-        Some(compiled) => match parse(compiled, source) {
-            Some(tree) => {
-                let damage = damage(&tree);
-                extracted.syntax_errors = damage.errors;
-                extracted.gave_up = damage.work > BROKEN_WORK;
-                if !extracted.gave_up {
-                    collect(language, compiled, &tree, source, &lines, &mut extracted);
+    match language.structure {
+        Structure::Headings => extracted.symbols = markdown::headings(source, &lines),
+        Structure::Keys => {
+            extracted.symbols = yaml::keys(&lines);
+            for key in &mut extracted.symbols {
+                key.doc = comment_above(language, &lines, key.start_line);
+            }
+        }
+        Structure::Grammar { .. } => {
+            let compiled = language.compiled()?;
+            let parsed = compiled.and_then(|compiled| Some((compiled, parse(language, compiled, source)?)));
+            extracted.gave_up = parsed.as_ref().is_none_or(|(_, parsed)| parsed.is_hopeless);
+            if let Some((compiled, parsed)) = parsed {
+                extracted.syntax_errors = parsed.errors.count as u32;
+                if !parsed.is_hopeless {
+                    collect(language, compiled, &parsed.tree, source, &lines, &mut extracted);
                 }
             }
-            None => extracted.gave_up = true,
-        },
+        }
     }
     extracted.chunks = partition(&lines, &boundaries(language, &extracted.symbols, &lines));
     Ok(extracted)
 }
 
-/// Places that a parser could not make sense of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SyntaxErrors {
-    pub count: usize,
-    /// Line of the first one, 1-based.
-    pub first_line: Option<u32>,
-}
-
-/// What the parser says of `source`; `None` without a grammar, or when the parser gave up.
-///
-/// # Errors
-/// Only when the language's built-in query is malformed.
-pub fn syntax_errors(language: &Language, source: &str) -> Result<Option<SyntaxErrors>, IndexError> {
-    let Some(compiled) = language.compiled()? else { return Ok(None) };
-    let errors =
-        |damage: Damage| SyntaxErrors { count: damage.errors as usize, first_line: damage.first_line };
-    Ok(parse(compiled, source).map(|tree| errors(damage(&tree))))
-}
-
-/// The syntax tree, or `None` when it takes too much work, which only text that is no source or is
-/// made for it does.
-fn parse(compiled: &Compiled, source: &str) -> Option<Tree> {
-    if deepest_nesting(source) > DEEPEST_NESTING {
-        return None;
-    }
-    PARSER.with_borrow_mut(|parser| parse_with(parser, compiled, source))
-}
-
 thread_local! {
-    /// A parser and a cursor keep their memory from one file to the next.
-    static PARSER: RefCell<Parser> = RefCell::new(Parser::new());
+    /// A cursor keeps its memory from one file to the next.
     static CURSOR: RefCell<QueryCursor> = RefCell::new(QueryCursor::new());
-}
-
-fn parse_with(parser: &mut Parser, compiled: &Compiled, source: &str) -> Option<Tree> {
-    parser.set_language(&compiled.grammar).ok()?;
-    // An earlier text may have been given up in the middle.
-    parser.reset();
-    let bytes = source.as_bytes();
-    let limit = PIECES + bytes.len() / PIECE * REREADS;
-    let pieces = Cell::new(0);
-    let mut give = |at: usize, _| {
-        pieces.set(pieces.get() + 1);
-        let end = if pieces.get() > limit { at } else { (at + PIECE).min(bytes.len()) };
-        bytes.get(at..end).unwrap_or_default()
-    };
-    let mut watch = |_: &tree_sitter::ParseState| {
-        if pieces.get() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    let options = ParseOptions::new().progress_callback(&mut watch);
-    let tree = parser.parse_with_options(&mut give, None, Some(options));
-    tree.filter(|_| pieces.get() <= limit)
-}
-
-/// Depth of brackets, whatever they stand in.
-fn deepest_nesting(source: &str) -> usize {
-    let mut depth = 0usize;
-    let mut deepest = 0;
-    for byte in source.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
-/// What a syntax tree says about how broken a text is.
-#[derive(Default)]
-struct Damage {
-    /// Places where the parser skipped or invented something.
-    errors: u32,
-    /// Line of the first one, 1-based.
-    first_line: Option<u32>,
-    /// Sum of the squares of the numbers of nodes directly within each skipped part.
-    work: u64,
-}
-
-fn damage(tree: &Tree) -> Damage {
-    let mut cursor = tree.walk();
-    let mut damage = Damage::default();
-    loop {
-        let node = cursor.node();
-        if node.is_error() {
-            damage.work += u64::from(node.child_count()).pow(2);
-        }
-        if node.is_error() || node.is_missing() {
-            damage.errors += 1;
-            damage.first_line.get_or_insert(node.start_position().row as u32 + 1);
-        }
-        if node.has_error() && cursor.goto_first_child() {
-            continue;
-        }
-        while !cursor.goto_next_sibling() {
-            if !cursor.goto_parent() {
-                return damage;
-            }
-        }
-    }
 }
 
 fn collect(

@@ -66,7 +66,8 @@ impl Repository {
     /// What the reading of a commit depends on besides its id: the part of the tree that is ours,
     /// and where a shallow clone is cut.
     pub fn place(&self) -> String {
-        let shallow = crate::update::read_regular(&self.inner.to_thread_local().common_dir().join("shallow"))
+        let shallow = crate::file::Content::read(&self.inner.to_thread_local().common_dir().join("shallow"))
+            .map(|content| content.bytes)
             .unwrap_or_default();
         format!("{}:{}", self.prefix, &blake3::hash(&shallow).to_hex()[..16])
     }

@@ -20,6 +20,8 @@ pub enum Structure {
     Grammar { grammar: fn() -> tree_sitter::Language, query: &'static str },
     /// Markdown headings.
     Headings,
+    /// Keys of YAML.
+    Keys,
 }
 
 /// One row of the table.

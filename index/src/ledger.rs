@@ -27,6 +27,8 @@ pub enum Rule {
     DefinitionTokens,
     /// Taken from tests, documents and configuration, unless the request is about them.
     Kind,
+    /// Taken from what is generated, vendored, minified or a lock file.
+    Origin,
     Changed,
 }
 
@@ -46,6 +48,7 @@ impl Rule {
             Rule::Definition => "definition",
             Rule::DefinitionTokens => "defined names",
             Rule::Kind => "kind of file",
+            Rule::Origin => "origin of file",
             Rule::Changed => "changed in git",
         }
     }
@@ -134,6 +137,10 @@ pub(crate) fn write(snapshot: &Snapshot, ranking: Ranking, pack: &Pack, changed:
         labels.extend(file.row.git.as_ref().map(|state| format!("{state} since HEAD")));
         if file.row.encoding != "utf-8" {
             labels.push(format!("read as {}", file.row.encoding));
+        }
+        if file.row.indexed < file.row.bytes {
+            let (indexed, bytes) = (file.row.indexed, file.row.bytes);
+            labels.push(format!("only its first {indexed} of {bytes} bytes are indexed"));
         }
         if file.row.syntax_errors > 0 {
             labels.push(format!("{} syntax errors", file.row.syntax_errors));

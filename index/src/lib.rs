@@ -31,19 +31,24 @@ pub mod extract;
 pub mod lang;
 pub mod symbol;
 
+mod attributes;
 mod chunk;
 mod decode;
 mod directory;
 mod error;
+mod file;
 mod git;
+mod guard;
 mod history;
 mod kind;
 mod ledger;
 mod line;
 mod markdown;
 mod mention;
+mod origin;
 mod pack;
 mod packed;
+mod parse;
 mod past;
 mod query;
 mod rank;
@@ -56,16 +61,19 @@ mod update;
 mod walk;
 mod weights;
 mod writer;
+mod yaml;
 
 pub use chunk::LONGEST_CHUNK;
 pub use error::IndexError;
-pub use extract::{SyntaxErrors, syntax_errors};
+pub use file::{HEAD_BYTES, LARGEST_FILE};
 pub use kind::FileKind;
 pub use ledger::{Candidate, Ledger, RequestTerm, Rule, RulePoints, Verdict};
+pub use origin::{Origin, OriginKind};
 pub use pack::{Pack, Snippet, TailEntry, tokens};
+pub use parse::{SyntaxErrors, syntax_errors};
 pub use symbol::{Symbol, SymbolKind};
 pub use update::{Phase, Progress, UpdateReport};
-pub use walk::{LARGEST_FILE, SkipReason};
+pub use walk::SkipReason;
 
 use pack::Material;
 use snapshot::{Slot, Snapshot};
@@ -141,6 +149,10 @@ pub struct FileInfo {
     /// `None`: indexed as plain text.
     pub language: Option<String>,
     pub kind: FileKind,
+    /// Where it comes from, when it is not written here by hand.
+    pub origin: Option<Origin>,
+    /// How many of its bytes are indexed: all, or the first of a file over [`LARGEST_FILE`].
+    pub indexed: u64,
     /// Byte ranges of any other than `utf-8` refer to the decoded text.
     pub encoding: String,
     pub syntax_errors: u32,
@@ -349,6 +361,8 @@ impl Index {
             lines: file.row.lines,
             language: file.row.language.clone(),
             kind: file.kind,
+            origin: file.origin.clone(),
+            indexed: file.row.indexed,
             encoding: file.row.encoding.clone(),
             syntax_errors: file.row.syntax_errors,
             gave_up: file.row.gave_up,
@@ -405,11 +419,8 @@ impl Index {
     /// The text of a file if it still is what was indexed.
     fn source(&self, snapshot: &Snapshot, slot: Slot) -> Option<String> {
         let row = &snapshot.files[slot].row;
-        let bytes = update::read_regular(&self.root.join(&row.path))?;
-        (*blake3::hash(&bytes).as_bytes() == row.hash)
-            .then(|| decode::decode(bytes))
-            .flatten()
-            .map(|(text, _)| text)
+        let content = file::Content::read(&self.root.join(&row.path))?;
+        (content.hash == row.hash).then(|| decode::decode(content.bytes)).flatten().map(|(text, _)| text)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::history;
 use crate::kind::FileKind;
 use crate::ledger::{RequestTerm, Rule, RulePoints};
 use crate::mention;
+use crate::origin::OriginKind;
 use crate::query::Query;
 use crate::snapshot::{Slot, Snapshot};
 use crate::text::In;
@@ -156,7 +157,8 @@ pub fn rank(
     Ok(Ranking { files, terms, unknown_tags })
 }
 
-/// Takes points from kinds of files the request is not about, and gives the tie-breaker.
+/// Takes points from kinds of files the request is not about and from files that are not written
+/// here by hand, and gives the tie-breaker.
 fn adjust(snapshot: &Snapshot, slot: Slot, query: &Query, weights: &Weights, rules: &mut Vec<RulePoints>) {
     let file = &snapshot.files[slot];
     let (factor, detail) = match file.kind {
@@ -167,14 +169,28 @@ fn adjust(snapshot: &Snapshot, slot: Slot, query: &Query, weights: &Weights, rul
         }
         _ => (1.0, ""),
     };
-    if factor < 1.0 {
+    let by_kind = (Rule::Kind, factor, detail.to_owned());
+    let is_meant = rules.iter().any(|rule| matches!(rule.rule, Rule::Tag | Rule::Mention));
+    let by_origin = file.origin.as_ref().filter(|_| !is_meant).map(|origin| {
+        let factor = match origin.kind {
+            OriginKind::Generated => weights.discount.generated,
+            OriginKind::Vendored => weights.discount.vendored,
+            OriginKind::Minified => weights.discount.minified,
+            OriginKind::Lock => weights.discount.lock,
+        };
+        (Rule::Origin, factor, format!("{}, {}", origin.kind.name(), origin.reason))
+    });
+    for (rule, factor, detail) in
+        [by_kind].into_iter().chain(by_origin).filter(|(_, factor, _)| *factor < 1.0)
+    {
+        // The second discount is taken from what the first one left.
         let evidence: f64 = rules
             .iter()
             .filter(|rule| !matches!(rule.rule, Rule::Tag | Rule::Mention | Rule::Frame))
             .map(|rule| rule.points)
             .sum();
         let detail = format!("{detail}: x{factor}");
-        rules.push(RulePoints { rule: Rule::Kind, points: evidence * (factor - 1.0), detail });
+        rules.push(RulePoints { rule, points: evidence * (factor - 1.0), detail });
     }
     if let Some(state) = &file.row.git {
         rules.push(RulePoints { rule: Rule::Changed, points: weights.rules.changed, detail: state.clone() });

@@ -5,7 +5,9 @@
 use std::collections::HashMap;
 
 use crate::IndexError;
+use crate::attributes::Attributes;
 use crate::kind::{FileKind, of_path};
+use crate::origin::{self, Origin};
 use crate::past::{self, Past, Terms};
 use crate::store::{self, FileRow, Store};
 use crate::text::{Text, View};
@@ -32,10 +34,11 @@ pub struct Snapshot {
     pub skipped: Vec<(SkipReason, u64)>,
 }
 
-/// A file with what its path says.
+/// A file with what its path and `.gitattributes` say.
 pub struct File {
     pub row: FileRow,
     pub kind: FileKind,
+    pub origin: Option<Origin>,
 }
 
 /// A commit of the history, with paths as they are called today.
@@ -82,13 +85,15 @@ impl Snapshot {
             rows.iter().enumerate().map(|(slot, row)| (row.path.as_str(), slot)).collect();
         let history = present(past::read(connection)?, &by_path);
         let skipped = store::meta(connection, "skipped")?.unwrap_or_default();
+        let rules = store::meta(connection, "attributes")?.unwrap_or_default();
+        let attributes = Attributes::new(serde_json::from_str(&rules).unwrap_or_default());
         let slots = view.documents.file.iter().map(|id| by_id.get(id).copied()).collect();
         Ok(Snapshot {
             generation,
             slots,
             chunk_count: rows.iter().map(|row| u64::from(row.chunks)).sum(),
             token_count: rows.iter().map(|row| row.tokens).sum(),
-            files: rows.into_iter().map(|row| File { kind: of_path(&row.path), row }).collect(),
+            files: rows.into_iter().map(|row| file(row, &attributes)).collect(),
             view,
             history,
             skipped: serde_json::from_str(&skipped).unwrap_or_default(),
@@ -99,6 +104,16 @@ impl Snapshot {
     pub fn slot(&self, path: &str) -> Option<Slot> {
         self.files.binary_search_by(|file| file.row.path.as_str().cmp(path)).ok()
     }
+}
+
+fn file(row: FileRow, attributes: &Attributes) -> File {
+    let kind = match (of_path(&row.path), attributes.documentation(&row.path)) {
+        (FileKind::Source, Some(true)) => FileKind::Document,
+        (FileKind::Document, Some(false)) => FileKind::Source,
+        (kind, _) => kind,
+    };
+    let origin = origin::of_file(&row.path, row.origin.clone(), attributes);
+    File { kind, origin, row }
 }
 
 /// The history with the slots of the files that still exist.

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::IndexError;
 use crate::error::store;
+use crate::origin::Origin;
 use crate::packed;
 use crate::symbol::{Chunk, Extracted, Import, Symbol};
 
@@ -22,11 +23,16 @@ pub fn version() -> String {
         include_str!("chunk.rs"),
         include_str!("decode.rs"),
         include_str!("extract.rs"),
+        include_str!("file.rs"),
         include_str!("git.rs"),
+        include_str!("guard.rs"),
         include_str!("lang.rs"),
         include_str!("lang/table.rs"),
         include_str!("markdown.rs"),
+        include_str!("origin.rs"),
+        include_str!("../origins.toml"),
         include_str!("packed.rs"),
+        include_str!("parse.rs"),
         include_str!("past.rs"),
         include_str!("seen.rs"),
         include_str!("symbol.rs"),
@@ -34,6 +40,7 @@ pub fn version() -> String {
         include_str!("token.rs"),
         include_str!("update.rs"),
         include_str!("writer.rs"),
+        include_str!("yaml.rs"),
     ] {
         hash.update(part.as_bytes());
     }
@@ -65,6 +72,10 @@ pub struct FileRow {
     pub gave_up: bool,
     /// How the file differs from HEAD: `modified`, `new`, or `None`. Written by [`mark_git_state`].
     pub git: Option<String>,
+    /// Bytes that are indexed, from the first.
+    pub indexed: u64,
+    /// What the text says of where the file comes from.
+    pub origin: Option<Origin>,
 }
 
 /// The open database.
@@ -233,7 +244,7 @@ pub fn set_meta(connection: &Connection, key: &str, value: &str) -> Result<(), I
 pub fn files(connection: &Connection) -> Result<Vec<FileRow>, IndexError> {
     let read = || {
         let mut statement = connection.prepare_cached(
-            "SELECT id, path, hash, blob, bytes, lines, tokens, chunks, language, encoding, syntax_errors, gave_up, git FROM files ORDER BY path",
+            "SELECT id, path, hash, blob, bytes, lines, tokens, chunks, language, encoding, syntax_errors, gave_up, git, indexed, origin FROM files ORDER BY path",
         )?;
         let rows = statement.query_map([], |row| {
             Ok(FileRow {
@@ -250,6 +261,8 @@ pub fn files(connection: &Connection) -> Result<Vec<FileRow>, IndexError> {
                 syntax_errors: row.get(10)?,
                 gave_up: row.get(11)?,
                 git: row.get(12)?,
+                indexed: row.get::<_, i64>(13)? as u64,
+                origin: row.get::<_, Option<String>>(14)?.as_deref().and_then(Origin::stored),
             })
         })?;
         rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -264,13 +277,17 @@ pub struct EncodingCount {
     pub files: u64,
     /// Files whose parser gave up.
     pub gave_up: u64,
+    /// Files of which only the beginning is indexed.
+    pub heads: u64,
 }
 
-/// Counts by encoding, by name, of the files that are not UTF-8 or whose parser gave up.
+/// Counts by encoding, by name, of the files that are not UTF-8, whose parser gave up, or that are
+/// indexed in part.
 pub fn unusual(connection: &Connection) -> Result<Vec<EncodingCount>, IndexError> {
     let read = || {
         let mut statement = connection.prepare_cached(
-            "SELECT encoding, count(*), sum(gave_up) FROM files WHERE encoding <> 'utf-8' OR gave_up <> 0
+            "SELECT encoding, count(*), sum(gave_up), sum(indexed < bytes) FROM files
+             WHERE encoding <> 'utf-8' OR gave_up <> 0 OR indexed < bytes
              GROUP BY encoding ORDER BY encoding",
         )?;
         let rows = statement.query_map([], |row| {
@@ -278,6 +295,7 @@ pub fn unusual(connection: &Connection) -> Result<Vec<EncodingCount>, IndexError
                 name: row.get(0)?,
                 files: row.get::<_, i64>(1)? as u64,
                 gave_up: row.get::<_, i64>(2)? as u64,
+                heads: row.get::<_, i64>(3)? as u64,
             })
         })?;
         rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -298,7 +316,7 @@ pub fn clear_files(connection: &Connection) -> Result<(), IndexError> {
 /// known of any file.
 pub fn mark_git_state(connection: &Connection, only: Option<&[i64]>) -> Result<(), IndexError> {
     const STATE: &str = "CASE
-        WHEN NOT EXISTS (SELECT 1 FROM head) THEN NULL
+        WHEN NOT EXISTS (SELECT 1 FROM head) OR length(files.blob) = 0 THEN NULL
         ELSE (SELECT CASE WHEN instr(files.blob, head.blob) > 0 THEN NULL ELSE 'modified' END FROM head WHERE head.path = files.path
               UNION ALL SELECT 'new' LIMIT 1)
     END";
@@ -344,7 +362,7 @@ pub fn remove_file(connection: &Connection, id: i64) -> Result<(), IndexError> {
 pub fn insert_file(connection: &Connection, row: &FileRow, extracted: &Extracted) -> Result<(), IndexError> {
     let insert = || -> rusqlite::Result<()> {
         connection
-            .prepare_cached("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+            .prepare_cached("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
             .execute(params![
                 row.id,
                 row.path,
@@ -358,7 +376,9 @@ pub fn insert_file(connection: &Connection, row: &FileRow, extracted: &Extracted
                 row.encoding,
                 row.syntax_errors,
                 row.gave_up,
-                row.git
+                row.git,
+                row.indexed as i64,
+                row.origin.as_ref().map(Origin::to_stored),
             ])?;
         connection.prepare_cached("INSERT INTO details VALUES (?, ?, ?, ?, ?)")?.execute(params![
             row.id,

@@ -9,17 +9,20 @@ use std::sync::mpsc;
 use serde::{Deserialize, Serialize};
 
 use crate::IndexError;
+use crate::attributes::{self, Rule};
 use crate::decode::decode;
 use crate::extract::extract;
+use crate::file::Content;
 use crate::git::{Repository, blob_ids};
 use crate::lang;
+use crate::origin;
 use crate::past;
 use crate::seen::{self, Seen, Stamp};
 use crate::store::{self, FileRow, Store, set_meta};
 use crate::symbol::Extracted;
 use crate::text::{ChunkText, Text};
 use crate::token::append_tokens;
-use crate::walk::{Found, LARGEST_FILE, SkipReason, Skips, What, walk};
+use crate::walk::{Found, SkipReason, Skips, What, walk};
 use crate::writer::{Parsed, Writer};
 
 /// Results waiting for the writer; bounds memory.
@@ -78,6 +81,8 @@ pub struct UpdateReport {
     pub converted: Vec<(String, u64)>,
     /// Files whose parser gave up; they are indexed as plain text.
     pub gave_up: u64,
+    /// Files that are so large that only their beginning is indexed.
+    pub heads: u64,
     /// Why the index was built anew, when it was.
     pub rebuilt: Option<String>,
     /// What is worth knowing about the git state, such as that it cannot be read.
@@ -211,13 +216,20 @@ pub fn update(
     if skips_changed {
         set_meta(&transaction, "skipped", &serde_json::to_string(&report.skipped).unwrap_or_default())?;
     }
+    let rules = attribute_rules(root, &found, stored_rules(&transaction)?, scope);
+    let rules_changed = stored_rules(&transaction)? != rules;
+    if rules_changed {
+        set_meta(&transaction, "attributes", &serde_json::to_string(&rules).unwrap_or_default())?;
+    }
     let unusual = store::unusual(&transaction)?;
     report.files = writer.files();
     report.gave_up = unusual.iter().map(|row| row.gave_up).sum();
+    report.heads = unusual.iter().map(|row| row.heads).sum();
     report.converted =
         unusual.into_iter().filter(|row| row.name != "utf-8").map(|row| (row.name, row.files)).collect();
     tell(Phase::Commit, 0, None)?;
-    let is_visible = writer.has_changed() || git_changed || skips_changed || report.rebuilt.is_some();
+    let is_visible =
+        writer.has_changed() || git_changed || skips_changed || rules_changed || report.rebuilt.is_some();
     if !(is_visible || has_seen) {
         return Ok(report);
     }
@@ -298,6 +310,33 @@ fn stored_skips(connection: &rusqlite::Connection) -> Result<Skips, IndexError> 
     Ok(pairs.into_iter().collect())
 }
 
+fn stored_rules(connection: &rusqlite::Connection) -> Result<Vec<Rule>, IndexError> {
+    Ok(serde_json::from_str(&store::meta(connection, "attributes")?.unwrap_or_default()).unwrap_or_default())
+}
+
+/// What every `.gitattributes` says of where files come from; `before` still holds for what is not
+/// in `scope`.
+fn attribute_rules(root: &Path, found: &[Found], before: Vec<Rule>, scope: Option<&[String]>) -> Vec<Rule> {
+    let is_in_scope = |path: &str| {
+        scope.is_none_or(|scope| {
+            scope.iter().any(|wanted| {
+                path.strip_prefix(wanted.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        })
+    };
+    let mut rules: Vec<Rule> = before.into_iter().filter(|rule| !is_in_scope(&rule.file)).collect();
+    let is_named = |path: &str| path == ".gitattributes" || path.ends_with("/.gitattributes");
+    for path in found.iter().map(|found| found.path.as_str()).filter(|path| is_named(path)) {
+        let content =
+            Content::read(&root.join(path)).filter(|content| content.size <= attributes::LONGEST_FILE);
+        let text = content.and_then(|content| String::from_utf8(content.bytes).ok());
+        rules.extend(attributes::rules(path, &text.unwrap_or_default()));
+    }
+    rules.sort_by(|a, b| a.file.cmp(&b.file));
+    rules
+}
+
 /// Reads and parses on all cores; hands each result to `take`, in no particular order, on this
 /// thread. Stops early when `take` fails.
 fn read_all<'a>(
@@ -330,19 +369,21 @@ fn read_all<'a>(
 }
 
 fn read(root: &Path, task: &Task) -> Read {
-    let Some(bytes) = read_regular(&root.join(task.path)) else {
+    let Some(content) = Content::read(&root.join(task.path)) else {
         return Read::Skipped(SkipReason::Unreadable);
     };
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Read::Skipped(SkipReason::TooLarge);
-    }
-    let hash = *blake3::hash(&bytes).as_bytes();
+    let (hash, size, indexed) = (content.hash, content.size, content.bytes.len() as u64);
     if task.before.is_some_and(|(_, before)| before == hash) {
         return Read::Unchanged;
     }
-    let (size, blob) = (bytes.len() as u64, blob_ids(&bytes));
-    let Some((source, encoding)) = decode(bytes) else { return Read::Skipped(SkipReason::Binary) };
-    let language = lang::for_file(task.path, &source);
+    // Git names whole files only.
+    let blob = if content.is_head() { Vec::new() } else { blob_ids(&content.bytes) };
+    let Some((source, encoding)) = decode(content.bytes) else { return Read::Skipped(SkipReason::Binary) };
+    let by_text = origin::of_text(task.path, &source);
+    let is_plain = [&by_text, &origin::of_path(task.path)]
+        .into_iter()
+        .any(|origin| origin.as_ref().is_some_and(|origin| origin.kind.is_plain()));
+    let language = if is_plain { None } else { lang::for_file(task.path, &source) };
     let extracted = match extract(language, &source) {
         Ok(extracted) => extracted,
         Err(error) => return Read::Failed(error),
@@ -358,25 +399,15 @@ fn read(root: &Path, task: &Task) -> Read {
         tokens: chunks.iter().map(|chunk| chunk.length).sum(),
         chunks: chunks.len() as u32,
         language: language.map(|language| language.name.to_owned()),
-        encoding: encoding.name().to_owned(),
-        syntax_errors: extracted.syntax_errors,
+        encoding,
+        // A text that is cut off is broken, which says nothing of the file.
+        syntax_errors: if indexed < size { 0 } else { extracted.syntax_errors },
         gave_up: extracted.gave_up,
         git: None,
+        indexed,
+        origin: by_text,
     };
     Read::Changed(Box::new(Parsed { row, extracted, chunks }))
-}
-
-/// The bytes of a regular file that is no larger than it may be and a little, or `None`. What was
-/// listed may have been replaced since: a pipe must not block us, a link must not be followed.
-pub(crate) fn read_regular(path: &Path) -> Option<Vec<u8>> {
-    use std::io::Read as _;
-    if !std::fs::symlink_metadata(path).ok()?.is_file() {
-        return None;
-    }
-    let file = std::fs::File::open(path).ok()?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 fn chunk_texts(source: &str, extracted: &Extracted) -> Vec<ChunkText> {

@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::seen::Stamp;
 
-/// Larger files are skipped: they are generated or data, and would crowd out everything else.
-pub const LARGEST_FILE: u64 = 1024 * 1024;
 /// Listing a tree is mostly waiting for the file system; more threads only wait for each other.
 const MOST_THREADS: usize = 8;
 
@@ -24,8 +22,6 @@ pub enum SkipReason {
     Symlink,
     /// Not a regular file: pipe, socket, device.
     Special,
-    /// Larger than [`LARGEST_FILE`].
-    TooLarge,
     /// NUL bytes, or bytes that no supported encoding explains.
     Binary,
     /// Could not be opened, read or listed.
@@ -34,11 +30,10 @@ pub enum SkipReason {
     UnusableName,
 }
 
-const NAMES: [(SkipReason, &str); 7] = [
+const NAMES: [(SkipReason, &str); 6] = [
     (SkipReason::Hidden, "hidden"),
     (SkipReason::Symlink, "symlink"),
     (SkipReason::Special, "special"),
-    (SkipReason::TooLarge, "too_large"),
     (SkipReason::Binary, "binary"),
     (SkipReason::Unreadable, "unreadable"),
     (SkipReason::UnusableName, "unusable_name"),
@@ -60,7 +55,6 @@ impl SkipReason {
             SkipReason::Hidden => "hidden (name begins with a dot)",
             SkipReason::Symlink => "symbolic link (not followed)",
             SkipReason::Special => "not a regular file",
-            SkipReason::TooLarge => "larger than 1 MiB",
             SkipReason::Binary => "binary, or in an unknown encoding",
             SkipReason::Unreadable => "could not be read",
             SkipReason::UnusableName => "name is not UTF-8 or holds control characters",
@@ -179,7 +173,6 @@ fn entry_of(root: &Path, entry: Result<ignore::DirEntry, ignore::Error>) -> Opti
         What::Skipped(SkipReason::UnusableName)
     } else {
         match entry.metadata() {
-            Ok(metadata) if metadata.len() > LARGEST_FILE => What::Skipped(SkipReason::TooLarge),
             Ok(metadata) => What::File(Stamp::of(&metadata)),
             Err(_) => What::Skipped(SkipReason::Unreadable),
         }

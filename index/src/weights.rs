@@ -45,6 +45,10 @@ pub struct Discount {
     pub test: f64,
     pub document: f64,
     pub configuration: f64,
+    pub generated: f64,
+    pub vendored: f64,
+    pub minified: f64,
+    pub lock: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -126,7 +126,7 @@ pub(super) static LANGUAGES: [Language; 25] = [
     row("toml", &["toml"], grammar!(tree_sitter_toml_ng::LANGUAGE, "toml.scm"))
         .led_by(HASHES)
         .named(&["Pipfile"]),
-    row("yaml", &["yml", "yaml"], grammar!(tree_sitter_yaml::LANGUAGE, "yaml.scm")).led_by(HASHES),
+    row("yaml", &["yml", "yaml"], Structure::Keys).led_by(HASHES),
     row("json", &["json", "jsonc", "webmanifest"], grammar!(tree_sitter_json::LANGUAGE, "json.scm"))
         .led_by(SLASHES)
         .with_block_comments(STARS),

@@ -1,9 +1,11 @@
 //! Tests of the whole index on small trees. One binary, so that it links once.
 
 mod context;
+mod encodings;
 mod git;
 mod hostile;
 mod languages;
+mod origins;
 mod same;
 mod support;
 mod update;
