@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::LazyLock;
 
-use crate::token::{split, tokens, words};
+use crate::token::{composed, split, tokens, words};
 use crate::weights::QueryWeights;
 
 /// Terms of a request that are looked up; of a longer request the heaviest.
@@ -95,7 +95,7 @@ struct Tally {
 pub fn analyse(request: &str, weights: &QueryWeights) -> Query {
     let end =
         (0..=request.len().min(LONGEST_REQUEST)).rev().find(|at| request.is_char_boundary(*at)).unwrap_or(0);
-    let request = &request[..end];
+    let request = &composed(&request[..end]);
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     let mut compounds: BTreeMap<String, (f64, String)> = BTreeMap::new();
     let mut query = Query::default();

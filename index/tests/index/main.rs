@@ -7,6 +7,7 @@ mod hostile;
 mod languages;
 mod origins;
 mod same;
+mod scripts;
 mod support;
 mod update;
 
