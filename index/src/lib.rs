@@ -52,6 +52,7 @@ mod parse;
 mod past;
 mod query;
 mod rank;
+mod resolve;
 mod seen;
 mod snapshot;
 mod store;
@@ -127,6 +128,18 @@ pub struct Reference {
     pub line: u32,
     /// The line, trimmed, at most 200 characters.
     pub text: String,
+}
+
+/// Something that a file asks for from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// As written.
+    pub target: String,
+    /// 1-based.
+    pub line: u32,
+    /// Files of the tree that it means, by path; none for libraries, and where names alone do not
+    /// tell.
+    pub files: Vec<String>,
 }
 
 /// A passage that resembles a search.
@@ -275,14 +288,26 @@ impl Index {
         store::symbols(self.store.reader(), snapshot.files[slot].row.id)
     }
 
-    /// What a file imports, in order, as written.
+    /// What a file imports, in order, as written, and which files of the tree that means, as far as
+    /// names alone tell it.
     ///
     /// # Errors
     /// [`IndexError::UnknownPath`] when the path is not in the index.
-    pub fn imports(&self, path: &str) -> Result<Vec<symbol::Import>, IndexError> {
+    pub fn imports(&self, path: &str) -> Result<Vec<Imported>, IndexError> {
         let snapshot = self.snapshot()?;
         let slot = snapshot.slot(path).ok_or_else(|| IndexError::UnknownPath { path: path.to_owned() })?;
-        store::imports(self.store.reader(), snapshot.files[slot].row.id)
+        let imports = store::imports(self.store.reader(), snapshot.files[slot].row.id)?;
+        let paths = resolve::Paths::new(snapshot.files.iter().map(|file| file.row.path.as_str()));
+        let language = snapshot.files[slot].row.language.as_deref().unwrap_or_default();
+        let resolved = imports.into_iter().map(|import| {
+            let files = resolve::resolve(language, path, &import.target, &paths);
+            Imported {
+                files: files.into_iter().filter(|file| *file != path).map(str::to_owned).collect(),
+                target: import.target,
+                line: import.line,
+            }
+        });
+        Ok(resolved.collect())
     }
 
     /// Where a name is used, by path and line. Files that changed since the last update are left
