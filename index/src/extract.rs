@@ -14,6 +14,9 @@ use crate::parse::parse;
 use crate::symbol::{Extracted, Import, Symbol, SymbolKind, Use};
 use crate::yaml;
 
+/// Patterns of a query that may be half matched at a time: each node is compared with all of them, and
+/// a chain of calls opens one for each of its parts. Beyond that the outermost are given up.
+const MOST_OPEN_MATCHES: u32 = 128;
 /// Longest signature and documentation line, in characters.
 const LONGEST_LINE: usize = 200;
 /// Comment and attribute lines above a definition that count as its own.
@@ -64,7 +67,11 @@ pub fn extract(language: Option<&Language>, source: &str) -> Result<Extracted, I
 
 thread_local! {
     /// A cursor keeps its memory from one file to the next.
-    static CURSOR: RefCell<QueryCursor> = RefCell::new(QueryCursor::new());
+    static CURSOR: RefCell<QueryCursor> = RefCell::new({
+        let mut cursor = QueryCursor::new();
+        cursor.set_match_limit(MOST_OPEN_MATCHES);
+        cursor
+    });
 }
 
 fn collect(

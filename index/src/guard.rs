@@ -17,6 +17,9 @@ const WIDEST_INDENTATION: usize = 10_000;
 const LONGEST_WORD: usize = 200;
 /// Elements nested deeper: HTML's scanner copies the whole stack of tags at every token.
 const DEEPEST_ELEMENT: usize = 500;
+/// Lines that a command of a shell goes on over. Where such a chain ends open, the parser unrolls it in
+/// every way in which it could have been read.
+const LONGEST_CHAIN: usize = 200;
 
 /// Elements without content.
 const VOID_ELEMENTS: [&str; 14] = [
@@ -29,6 +32,7 @@ pub fn is_safe(language: &str, source: &str) -> bool {
     deepest_nesting(source) <= DEEPEST_NESTING
         && match language {
             "python" => has_few_indentations(source),
+            "bash" => has_short_chains(source),
             "ruby" => has_short_words(source),
             "html" => deepest_element(source) <= DEEPEST_ELEMENT,
             _ => true,
@@ -95,6 +99,16 @@ fn has_short_words(source: &str) -> bool {
 /// Elements that end where another one of their name begins. What they close besides does not matter:
 /// a depth that is too great only means that a text is not parsed.
 const SELF_ENDING: [&str; 9] = ["p", "li", "dt", "dd", "tr", "td", "th", "option", "optgroup"];
+
+/// Whether no chain of lines that end in an operator is too long.
+fn has_short_chains(source: &str) -> bool {
+    let mut length = 0;
+    source.lines().all(|line| {
+        let line = line.trim_end();
+        length = if line.ends_with(['|', '&', '\\']) { length + 1 } else { 0 };
+        length <= LONGEST_CHAIN
+    })
+}
 
 /// Depth of elements.
 fn deepest_element(source: &str) -> usize {
@@ -177,6 +191,13 @@ mod tests {
         ));
         assert!(!is_safe("python", &lines(|n| format!("{}a\n", " \\\n".repeat(n)))));
         assert!(!is_safe("python", &format!("{}a\n", "\t".repeat(8_193))));
+    }
+
+    #[test]
+    fn chains_are_measured() {
+        assert!(!is_safe("bash", &"key: |\n".repeat(1_000)));
+        assert!(!is_safe("bash", &"a && \n".repeat(1_000)));
+        assert!(is_safe("bash", &"a |\n  b\n".repeat(1_000)));
     }
 
     #[test]

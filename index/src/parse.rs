@@ -21,6 +21,9 @@ const REREADS: usize = 32;
 /// takes 20 to 70 for a piece; text that can be read in many ways takes any number.
 const STEPS: usize = 2_000;
 const STEPS_A_PIECE: usize = 250;
+/// Hundreds of steps with which the parser may look for a way out of an error when it sees none. Each
+/// costs more the longer it takes, so that their number may not grow with the text.
+const LOST_STEPS: usize = 1_000;
 /// Work that looking for definitions may cost in broken parts: it grows with the square of the
 /// number of nodes that lie side by side in one of them.
 const BROKEN_WORK: u64 = 10_000_000;
@@ -72,15 +75,20 @@ fn parse_with(parser: &mut Parser, compiled: &Compiled, source: &str) -> Option<
     let bytes = source.as_bytes();
     let most_pieces = PIECES + bytes.len() / PIECE * REREADS;
     let most_steps = STEPS + bytes.len() / PIECE * STEPS_A_PIECE;
-    let (pieces, steps) = (Cell::new(0), Cell::new(0));
-    let is_over = || pieces.get() > most_pieces || steps.get() > most_steps;
+    let (pieces, steps, lost) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let is_over = || pieces.get() > most_pieces || steps.get() > most_steps || lost.get() > LOST_STEPS;
     let mut give = |at: usize, _| {
         pieces.set(pieces.get() + 1);
-        let end = if is_over() { at } else { (at + PIECE).min(bytes.len()) };
+        // A piece that ends within a character would be asked for again, and the parser does not
+        // expect that it then gets nothing.
+        let full = (at + PIECE).min(bytes.len());
+        let whole = (at..=full).rev().find(|&end| source.is_char_boundary(end)).unwrap_or(at);
+        let end = if is_over() { at } else { whole };
         bytes.get(at..end).unwrap_or_default()
     };
-    let mut watch = |_: &tree_sitter::ParseState| {
+    let mut watch = |state: &tree_sitter::ParseState| {
         steps.set(steps.get() + 1);
+        lost.set(lost.get() + usize::from(state.has_error()));
         if is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let options = ParseOptions::new().progress_callback(&mut watch);
