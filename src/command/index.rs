@@ -38,6 +38,9 @@ pub fn index(config: &Config, flag: JsonFlag) -> anyhow::Result<String> {
     for (reason, files) in &report.skipped {
         let _ = writeln!(text, "not indexed: {files} files, {}", reason.describe());
     }
+    if report.heads > 0 {
+        let _ = writeln!(text, "indexed by their beginning: {} files, larger than 1 MiB", report.heads);
+    }
     for note in report.rebuilt.iter().chain(&report.git) {
         let _ = writeln!(text, "note: {note}");
     }
