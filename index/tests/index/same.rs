@@ -42,8 +42,19 @@ enum Edit {
     Update,
 }
 
-const PATHS: [&str; 6] = ["src/a.py", "src/b.rs", "src/c.md", "d.txt", "src/tests/e.rs", "zeta/alpha.py"];
-const LINES: [&str; 10] = [
+const PATHS: [&str; 8] = [
+    "src/a.py",
+    "src/b.rs",
+    "src/c.md",
+    "d.txt",
+    "src/tests/e.rs",
+    "zeta/alpha.py",
+    ".gitattributes",
+    "src/.gitattributes",
+];
+const LINES: [&str; 12] = [
+    "*.rs linguist-generated\n",
+    "# @generated, do not edit: *.py -linguist-vendored\n",
     "fn alpha_beta() { parse_line(); }\n",
     "def gamma(x):\n    return alpha_beta(x)\n",
     "# Delta heading\n",
