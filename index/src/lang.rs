@@ -133,6 +133,18 @@ pub fn all() -> &'static [Language] {
     &LANGUAGES
 }
 
+/// Each language with the version of its grammar's interface and the number of its node kinds.
+pub fn grammars() -> Vec<String> {
+    let describe = |language: &Language| match language.structure {
+        Structure::Grammar { grammar, .. } => {
+            let grammar = grammar();
+            format!("{} {}.{}", language.name, grammar.abi_version(), grammar.node_kind_count())
+        }
+        Structure::Headings => language.name.to_owned(),
+    };
+    LANGUAGES.iter().map(describe).collect()
+}
+
 /// The language of a file by its name, or `None` where it is indexed as plain text.
 pub fn for_path(path: &str) -> Option<&'static Language> {
     let name = path.rsplit('/').next().unwrap_or(path);

@@ -31,6 +31,7 @@ pub mod extract;
 pub mod lang;
 pub mod symbol;
 
+mod archive;
 mod chunk;
 mod decode;
 mod directory;
@@ -47,6 +48,7 @@ mod packed;
 mod past;
 mod query;
 mod rank;
+mod rows;
 mod seen;
 mod snapshot;
 mod store;
@@ -57,6 +59,7 @@ mod walk;
 mod weights;
 mod writer;
 
+pub use archive::{Manifest, Part};
 pub use chunk::LONGEST_CHUNK;
 pub use error::IndexError;
 pub use extract::{SyntaxErrors, syntax_errors};
@@ -199,6 +202,73 @@ impl Index {
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<UpdateReport, IndexError> {
         self.update_within(None, progress)
+    }
+
+    /// Like [`Index::update`], but looks only at what lies at or below these paths (relative to the
+    /// root, with `/`). For who knows what has changed since the last update, such as a watcher of
+    /// the file system. Paths that change which files count, such as a `.gitignore`, are not for it.
+    ///
+    /// # Errors
+    /// Those of [`Index::update`].
+    pub fn update_paths(
+        &mut self,
+        paths: &[String],
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<UpdateReport, IndexError> {
+        self.update_within(Some(paths), progress)
+    }
+
+    /// Writes the index as one file, wholly or not at all, that [`Index::import`] reads on another
+    /// machine.
+    ///
+    /// # Errors
+    /// When there is no index yet, or the file cannot be written.
+    pub fn export(&mut self, to: &Path) -> Result<Manifest, IndexError> {
+        let transaction = self.store.begin_write()?;
+        archive::export(&transaction, &self.text, &self.store_dir, to)
+    }
+
+    /// Replaces the index by that of an archive, wholly or not at all; afterwards an update reads
+    /// what differs in this tree. `expected` is the address that the archive must have, if known.
+    ///
+    /// # Errors
+    /// [`IndexError::Archive`] when the archive is damaged, of another version or not an archive;
+    /// [`IndexError::Cancelled`] when `progress` broke off. The old index is still there.
+    pub fn import(
+        &mut self,
+        from: &Path,
+        expected: Option<&str>,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Manifest, IndexError> {
+        let unread =
+            |error: std::io::Error| IndexError::Archive { reason: format!("{}: {error}", from.display()) };
+        let file = std::fs::File::open(from).map_err(unread)?;
+        let size = file.metadata().map_err(unread)?.len();
+        let mut file = std::io::BufReader::new(file);
+        let manifest = archive::read_manifest(&mut file, size)?;
+        if expected.is_some_and(|expected| expected != manifest.total) {
+            return Err(IndexError::Archive {
+                reason: format!("its hash is {}, not the expected one", manifest.total),
+            });
+        }
+        let tell = |done, total| match progress(Progress { phase: Phase::Import, done, total: Some(total) }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(IndexError::Cancelled),
+        };
+        let transaction = self.store.begin_write()?;
+        let generation =
+            store::meta(&transaction, "generation")?.and_then(|text| text.parse().ok()).unwrap_or(0u64);
+        archive::import(&transaction, &self.text, &manifest, file, tell)?;
+        store::set_meta(&transaction, "generation", &(generation + 1).to_string())?;
+        transaction.commit().map_err(error::store("taking over an archive"))?;
+        self.rebuilt = None;
+        let text = &self.text;
+        self.store.if_free(|connection| {
+            if let Ok(list) = store::meta(connection, "text") {
+                text.sweep(list.as_deref());
+            }
+        });
+        Ok(manifest)
     }
 
     fn update_within(
@@ -395,11 +465,12 @@ impl Index {
     fn read_material(&self, snapshot: &Snapshot, slot: Slot) -> Result<Option<Material>, IndexError> {
         let Some(source) = self.source(snapshot, slot) else { return Ok(None) };
         let (reader, id) = (self.store.reader(), snapshot.files[slot].row.id);
-        Ok(Some(Material {
-            source,
-            chunks: store::chunks(reader, id)?,
-            symbols: store::symbols(reader, id)?,
-        }))
+        let (chunks, symbols) = (store::chunks(reader, id)?, store::symbols(reader, id)?);
+        // An index that came from elsewhere may say anything of a text.
+        let fits = |start: u32, end: u32| source.get(start as usize..end as usize).is_some();
+        let is_sound = chunks.iter().all(|chunk| fits(chunk.start_byte, chunk.end_byte))
+            && symbols.iter().all(|symbol| fits(symbol.start_byte, symbol.end_byte));
+        Ok(is_sound.then_some(Material { source, chunks, symbols }))
     }
 
     /// The text of a file if it still is what was indexed.

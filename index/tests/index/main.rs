@@ -1,11 +1,14 @@
 //! Tests of the whole index on small trees. One binary, so that it links once.
 
+mod archive;
 mod context;
 mod git;
 mod hostile;
 mod languages;
 mod same;
+mod stamps;
 mod support;
+mod survive;
 mod update;
 
 /// A file that is not listed above would never run.
