@@ -215,6 +215,21 @@ impl Index {
 
     /// What a file defines, outer before inner.
     ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// use countersign_index::Index;
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let data = tempfile::tempdir()?;
+    /// # std::fs::write(root.path().join("a.py"), "class Reader:\n    def read_line(self):\n        pass\n")?;
+    /// # std::fs::write(root.path().join("b.py"), "def main():\n    Reader().read_line()\n")?;
+    /// # let mut index = Index::open(root.path(), &data.path().join("index"))?;
+    /// # index.update(&mut |_| ControlFlow::Continue(()))?;
+    /// let names: Vec<_> = index.outline("a.py")?.into_iter().map(|symbol| symbol.name).collect();
+    /// assert_eq!(names, ["Reader", "read_line"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`IndexError::UnknownPath`] when the path is not in the index.
     pub fn outline(&self, path: &str) -> Result<Vec<Symbol>, IndexError> {
@@ -235,6 +250,22 @@ impl Index {
 
     /// Where a name is used, by path and line. Files that changed since the last update are left
     /// out: their lines are elsewhere now.
+    ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// use countersign_index::Index;
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let data = tempfile::tempdir()?;
+    /// # std::fs::write(root.path().join("a.py"), "class Reader:\n    def read_line(self):\n        pass\n")?;
+    /// # std::fs::write(root.path().join("b.py"), "def main():\n    Reader().read_line()\n")?;
+    /// # let mut index = Index::open(root.path(), &data.path().join("index"))?;
+    /// # index.update(&mut |_| ControlFlow::Continue(()))?;
+    /// let uses = index.references("read_line")?;
+    /// assert_eq!((uses[0].path.as_str(), uses[0].line), ("b.py", 2));
+    /// assert_eq!(uses[0].text, "Reader().read_line()");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -261,6 +292,21 @@ impl Index {
     }
 
     /// The passages that resemble a text most, best first; ties by path and line.
+    ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// use countersign_index::Index;
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let data = tempfile::tempdir()?;
+    /// # std::fs::write(root.path().join("a.py"), "class Reader:\n    def read_line(self):\n        pass\n")?;
+    /// # std::fs::write(root.path().join("b.py"), "def main():\n    Reader().read_line()\n")?;
+    /// # let mut index = Index::open(root.path(), &data.path().join("index"))?;
+    /// # index.update(&mut |_| ControlFlow::Continue(()))?;
+    /// let hits = index.search("read a line", 1)?;
+    /// assert!(hits[0].text.contains("read_line"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -12,6 +12,21 @@ impl Index {
     /// Brings the index up to date with the tree, by content. It happens wholly or not at all,
     /// whatever stops it; `progress` can stop it too.
     ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use countersign_index::{Index, IndexError};
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let data = tempfile::tempdir()?;
+    /// # std::fs::write(root.path().join("a.py"), "a = 1\n")?;
+    /// let mut index = Index::open(root.path(), &data.path().join("index"))?;
+    /// let stopped = index.update(&mut |_progress| ControlFlow::Break(()));
+    /// assert!(matches!(stopped, Err(IndexError::Cancelled)));
+    /// let report = index.update(&mut |_progress| ControlFlow::Continue(()))?;
+    /// assert_eq!((report.added, report.updated, report.removed), (1, 0, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`IndexError::Cancelled`] when `progress` broke off, [`IndexError::Busy`] when another
     /// process is updating.

@@ -8,7 +8,7 @@ use countersign_index::Index;
 
 use crate::support::{Tree, context, update};
 
-const FILES: usize = 60;
+const FILES: usize = 40;
 /// Moments at which a build is killed.
 const KILLS: u32 = 32;
 
