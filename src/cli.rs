@@ -117,6 +117,7 @@ terminal nothing is accepted, the patch is printed, and the exit code is 4.")]
 Examples:
   countersign context \"the parser fails on an empty line\"
   countersign context --budget 8000 --json \"…\" >context.json
+  countersign context --why src/parse.py \"the parser fails on an empty line\"
 
 The ledger lists every candidate file with its points for each rule, and why it was
 kept or left out. Same tree, same request: same bytes.")]
@@ -125,8 +126,14 @@ kept or left out. Same tree, same request: same bytes.")]
     #[command(after_help = "\
 Examples:
   countersign index
-  countersign index --json")]
-    Index(JsonFlag),
+  countersign index --json
+  countersign index export monorepo.index
+  countersign index import monorepo.index
+  countersign index pull s3://bucket/monorepo.index
+
+An archive saves building a large index on every machine: it is checked, taken over
+whole or not at all, and then updated by what differs here.")]
+    Index(IndexArgs),
     /// Check or apply a patch from standard input, without a model
     #[command(
         subcommand,
@@ -232,9 +239,50 @@ pub struct ContextArgs {
     /// Size of the pack in tokens (four bytes each) [default: 4000]
     #[arg(long, value_name = "TOKENS")]
     pub budget: Option<u32>,
+    /// Say of this file only why it is where it is, or why it is not there
+    #[arg(long, value_name = "PATH")]
+    pub why: Option<String>,
     /// Print pack and ledger as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct IndexArgs {
+    #[command(subcommand)]
+    pub archive: Option<ArchiveCommand>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do with an archive of the index.
+#[derive(Debug, Subcommand)]
+pub enum ArchiveCommand {
+    /// Bring the index up to date and write it to a file
+    #[command(after_help = "Example:\n  countersign index export monorepo.index")]
+    Export { file: PathBuf },
+    /// Take over the index in a file, then read what differs in this tree
+    #[command(after_help = "Example:\n  countersign index import monorepo.index")]
+    Import {
+        file: PathBuf,
+        /// The hash that the archive must have, as `export` prints it
+        #[arg(long)]
+        hash: Option<String>,
+    },
+    /// The same with a file from s3://, gs://, az://, http://, https:// or file://
+    #[command(after_help = "\
+Examples:
+  countersign index pull https://example.org/monorepo.index
+  AWS_REGION=eu-central-1 countersign index pull s3://bucket/monorepo.index
+
+Settings are read from the variables of the cloud's own tools: AWS_…, GOOGLE_…, AZURE_….")]
+    Pull {
+        url: String,
+        /// The hash that the archive must have, as `export` prints it
+        #[arg(long)]
+        hash: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -68,8 +68,10 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// `rules` in any order of files. Patterns that cannot be read say nothing.
+    /// `rules` in any order of files. Patterns that cannot be read say nothing, nor do those that
+    /// are too long: rules of an archive have not been through [`rules`].
     pub fn new(mut rules: Vec<Rule>) -> Attributes {
+        rules.retain(|rule| rule.pattern.len() <= LONGEST_PATTERN);
         // Stable: the order within a file stays.
         rules.sort_by(|a, b| {
             (a.file.matches('/').count(), &a.file).cmp(&(b.file.matches('/').count(), &b.file))

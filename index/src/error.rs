@@ -34,6 +34,9 @@ pub enum IndexError {
     /// A query file of a language does not compile, or a data file of this crate is malformed.
     #[error("built-in data {name} is malformed: {reason}; this is a defect of the program, please report it")]
     Data { name: String, reason: String },
+    /// An archive cannot be written, or is not one that can be taken over; the index is as it was.
+    #[error("the archive cannot be used: {reason}")]
+    Archive { reason: String },
     /// The system refused a thread.
     #[error(
         "no thread could be started to read files: {reason}; free memory or raise the limit on processes"

@@ -351,7 +351,7 @@ pub fn blob_ids(bytes: &[u8]) -> Vec<u8> {
             .unwrap_or_default()
     };
     let mut ids = id(bytes);
-    if bytes.windows(2).any(|pair| pair == b"\r\n") {
+    if bytes.contains(&b'\r') && bytes.windows(2).any(|pair| pair == b"\r\n") {
         let mut unix = Vec::with_capacity(bytes.len());
         for (at, &byte) in bytes.iter().enumerate() {
             if byte != b'\r' || bytes.get(at + 1) != Some(&b'\n') {

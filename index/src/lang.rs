@@ -77,6 +77,18 @@ pub fn all() -> &'static [Language] {
     &LANGUAGES
 }
 
+/// Each language with the version of its grammar's interface and the number of its node kinds.
+pub fn grammars() -> Vec<String> {
+    let describe = |language: &Language| match language.structure {
+        Structure::Grammar { grammar, .. } => {
+            let grammar = grammar();
+            format!("{} {}.{}", language.name, grammar.abi_version(), grammar.node_kind_count())
+        }
+        Structure::Headings | Structure::Keys => language.name.to_owned(),
+    };
+    LANGUAGES.iter().map(describe).collect()
+}
+
 /// The language of a file by its name, or `None` where it is indexed as plain text. A `.h` counts
 /// as C; [`for_file`] knows better.
 pub fn for_path(path: &str) -> Option<&'static Language> {

@@ -21,7 +21,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,11 +30,13 @@ pub mod extract;
 pub mod lang;
 pub mod symbol;
 
+mod archive;
 mod attributes;
 mod chunk;
 mod decode;
 mod directory;
 mod error;
+mod explain;
 mod file;
 mod git;
 mod guard;
@@ -53,19 +54,23 @@ mod past;
 mod query;
 mod rank;
 mod resolve;
+mod rows;
 mod seen;
 mod snapshot;
 mod store;
 mod text;
 mod token;
 mod update;
+mod upkeep;
 mod walk;
 mod weights;
 mod writer;
 mod yaml;
 
+pub use archive::{Manifest, Part};
 pub use chunk::LONGEST_CHUNK;
 pub use error::IndexError;
+pub use explain::{Explanation, Place};
 pub use file::{HEAD_BYTES, LARGEST_FILE};
 pub use kind::FileKind;
 pub use ledger::{Candidate, Ledger, RequestTerm, Rule, RulePoints, Verdict};
@@ -213,51 +218,6 @@ impl Index {
         &self.root
     }
 
-    /// Brings the index up to date with the tree, by content. It happens wholly or not at all,
-    /// whatever stops it; `progress` can stop it too.
-    ///
-    /// # Errors
-    /// [`IndexError::Cancelled`] when `progress` broke off, [`IndexError::Busy`] when another
-    /// process is updating.
-    pub fn update(
-        &mut self,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<UpdateReport, IndexError> {
-        self.update_within(None, progress)
-    }
-
-    fn update_within(
-        &mut self,
-        scope: Option<&[String]>,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<UpdateReport, IndexError> {
-        let mut report = self.update_once(scope, progress);
-        if report.as_ref().is_err_and(store::is_damage) {
-            self.rebuilt = Some("the index was damaged".to_owned());
-            self.store = Store::replace(&self.store_dir.join("index.sqlite"), "")?.0;
-            report = self.update_once(None, progress);
-        }
-        let report = report?;
-        self.rebuilt = None;
-        Ok(report)
-    }
-
-    fn update_once(
-        &mut self,
-        scope: Option<&[String]>,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<UpdateReport, IndexError> {
-        update::update(
-            &self.root,
-            &self.store_dir,
-            &mut self.store,
-            &self.text,
-            scope,
-            self.rebuilt.clone(),
-            progress,
-        )
-    }
-
     /// Ranks the evidence for a request and packs it into a budget.
     ///
     /// # Errors
@@ -279,6 +239,21 @@ impl Index {
     }
 
     /// What a file defines, outer before inner.
+    ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// use countersign_index::Index;
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let data = tempfile::tempdir()?;
+    /// # std::fs::write(root.path().join("a.py"), "class Reader:\n    def read_line(self):\n        pass\n")?;
+    /// # std::fs::write(root.path().join("b.py"), "def main():\n    Reader().read_line()\n")?;
+    /// # let mut index = Index::open(root.path(), &data.path().join("index"))?;
+    /// # index.update(&mut |_| ControlFlow::Continue(()))?;
+    /// let names: Vec<_> = index.outline("a.py")?.into_iter().map(|symbol| symbol.name).collect();
+    /// assert_eq!(names, ["Reader", "read_line"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`IndexError::UnknownPath`] when the path is not in the index.
@@ -313,6 +288,22 @@ impl Index {
     /// Where a name is used, by path and line. Files that changed since the last update are left
     /// out: their lines are elsewhere now.
     ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// use countersign_index::Index;
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let data = tempfile::tempdir()?;
+    /// # std::fs::write(root.path().join("a.py"), "class Reader:\n    def read_line(self):\n        pass\n")?;
+    /// # std::fs::write(root.path().join("b.py"), "def main():\n    Reader().read_line()\n")?;
+    /// # let mut index = Index::open(root.path(), &data.path().join("index"))?;
+    /// # index.update(&mut |_| ControlFlow::Continue(()))?;
+    /// let uses = index.references("read_line")?;
+    /// assert_eq!((uses[0].path.as_str(), uses[0].line), ("b.py", 2));
+    /// assert_eq!(uses[0].text, "Reader().read_line()");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When the store cannot be read.
     pub fn references(&self, name: &str) -> Result<Vec<Reference>, IndexError> {
@@ -338,6 +329,21 @@ impl Index {
     }
 
     /// The passages that resemble a text most, best first; ties by path and line.
+    ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// use countersign_index::Index;
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let data = tempfile::tempdir()?;
+    /// # std::fs::write(root.path().join("a.py"), "class Reader:\n    def read_line(self):\n        pass\n")?;
+    /// # std::fs::write(root.path().join("b.py"), "def main():\n    Reader().read_line()\n")?;
+    /// # let mut index = Index::open(root.path(), &data.path().join("index"))?;
+    /// # index.update(&mut |_| ControlFlow::Continue(()))?;
+    /// let hits = index.search("read a line", 1)?;
+    /// assert!(hits[0].text.contains("read_line"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -434,11 +440,12 @@ impl Index {
     fn read_material(&self, snapshot: &Snapshot, slot: Slot) -> Result<Option<Material>, IndexError> {
         let Some(source) = self.source(snapshot, slot) else { return Ok(None) };
         let (reader, id) = (self.store.reader(), snapshot.files[slot].row.id);
-        Ok(Some(Material {
-            source,
-            chunks: store::chunks(reader, id)?,
-            symbols: store::symbols(reader, id)?,
-        }))
+        let (chunks, symbols) = (store::chunks(reader, id)?, store::symbols(reader, id)?);
+        // An index that came from elsewhere may say anything of a text.
+        let fits = |start: u32, end: u32| source.get(start as usize..end as usize).is_some();
+        let is_sound = chunks.iter().all(|chunk| fits(chunk.start_byte, chunk.end_byte))
+            && symbols.iter().all(|symbol| fits(symbol.start_byte, symbol.end_byte));
+        Ok(is_sound.then_some(Material { source, chunks, symbols }))
     }
 
     /// The text of a file if it still is what was indexed.

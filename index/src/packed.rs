@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::symbol::{Chunk, Import, Symbol, Use};
 
+/// zstd's quickest: what is read and written all the time.
+const LEVEL: i32 = 1;
+/// What is known about one file takes less.
+const LARGEST: usize = 128 << 20;
+
 /// Bytes that are not of this form.
 #[derive(Debug, thiserror::Error)]
 #[error("what is stored about a file is damaged")]
@@ -33,12 +38,12 @@ pub fn unpack_chunks(bytes: &[u8]) -> Result<Vec<Chunk>, Damaged> {
 
 /// Symbols in order.
 pub fn pack_symbols(symbols: &[Symbol]) -> Vec<u8> {
-    pack(symbols)
+    squeeze(&pack(symbols))
 }
 
 /// The opposite of [`pack_symbols`].
 pub fn unpack_symbols(bytes: &[u8]) -> Result<Vec<Symbol>, Damaged> {
-    unpack(bytes)
+    unpack(&unsqueeze(bytes)?)
 }
 
 /// Imports in order.
@@ -71,12 +76,12 @@ pub fn pack_uses(uses: &[Use]) -> Vec<u8> {
         names.push((name_key(&first.name), lines.collect()));
         at += count;
     }
-    pack(&names)
+    squeeze(&pack(&names))
 }
 
 /// Lines on which a name of this key stands; another name may have the same key.
 pub fn lines_of(bytes: &[u8], key: u32) -> Result<Vec<u32>, Damaged> {
-    let names: Vec<Lines> = unpack(bytes)?;
+    let names: Vec<Lines> = unpack(&unsqueeze(bytes)?)?;
     let mut lines = Vec::new();
     for (_, distances) in names.iter().filter(|(found, _)| *found == key) {
         let mut line = 0u32;
@@ -96,6 +101,26 @@ pub fn name_key(name: &str) -> u32 {
     let hash =
         name.bytes().fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     (hash ^ (hash >> 21)) & 0x1f_ffff
+}
+
+/// The length of `bytes` and their compressed form; signatures repeat their names, and headers hold
+/// tens of thousands of much the same.
+fn squeeze(bytes: &[u8]) -> Vec<u8> {
+    let mut out = (bytes.len() as u32).to_le_bytes().to_vec();
+    // Compressing memory into memory does not fail; an empty frame would be found out as damage.
+    out.extend(zstd::bulk::compress(bytes, LEVEL).unwrap_or_default());
+    out
+}
+
+/// The opposite of [`squeeze`]. A length that is a lie costs nothing.
+fn unsqueeze(bytes: &[u8]) -> Result<Vec<u8>, Damaged> {
+    let (length, frame) = bytes.split_first_chunk::<4>().ok_or(Damaged)?;
+    let length = u32::from_le_bytes(*length) as usize;
+    if length > LARGEST {
+        return Err(Damaged);
+    }
+    let plain = zstd::bulk::decompress(frame, length).map_err(|_| Damaged)?;
+    if plain.len() == length { Ok(plain) } else { Err(Damaged) }
 }
 
 /// Any plain value as bytes.

@@ -339,6 +339,15 @@ pub fn next_file_id(connection: &Connection) -> Result<i64, IndexError> {
         .map_err(store("reading the files"))
 }
 
+/// How many documents the full text may have, removed ones counted: those of all files, and as many
+/// again as rewriting every file some times leaves behind.
+pub fn most_documents(connection: &Connection) -> Result<u64, IndexError> {
+    connection
+        .query_row("SELECT coalesce(sum(chunks), 0) + count(*) FROM files", [], |row| row.get::<_, i64>(0))
+        .map(|documents| (documents as u64).saturating_mul(8).saturating_add(1_000_000))
+        .map_err(store("reading the files"))
+}
+
 /// The hash of a file's content.
 pub fn hash(connection: &Connection, id: i64) -> Result<Option<[u8; 32]>, IndexError> {
     connection

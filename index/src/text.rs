@@ -53,6 +53,12 @@ struct Fields {
     basename: Field,
 }
 
+impl Fields {
+    fn searchable(self) -> [Field; 5] {
+        [self.body, self.names, self.defined, self.directories, self.basename]
+    }
+}
+
 /// A searchable field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum In {
@@ -116,6 +122,11 @@ impl Text {
         Ok(Text { folder: folder.to_owned() })
     }
 
+    /// Where the segments are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whether there is anything at all, of this index or left behind.
     pub fn has_files(&self) -> bool {
         std::fs::read_dir(&self.folder).is_ok_and(|mut entries| entries.next().is_some())
@@ -129,6 +140,70 @@ impl Text {
                 std::fs::metadata(self.folder.join(name)).is_ok_and(|found| found.len() == *bytes)
             })
         })
+    }
+
+    /// Names of the files of a list.
+    pub fn files(&self, list: &str) -> Vec<String> {
+        read_list(list).map(|list| list.files.into_keys().collect()).unwrap_or_default()
+    }
+
+    /// Whether a list names these files with these lengths, and no other.
+    pub fn lists_exactly<'a>(&self, list: &str, files: impl Iterator<Item = (&'a str, u64)>) -> bool {
+        let files: BTreeMap<&str, u64> = files.collect();
+        read_list(list).is_some_and(|list| {
+            list.files.len() == files.len()
+                && list.files.iter().all(|(name, bytes)| files.get(name.as_str()) == Some(bytes))
+        })
+    }
+
+    /// Reads everything once, as queries will, so that nothing in it can surprise them later: what
+    /// somebody else wrote may be made to. `most` bounds the documents.
+    ///
+    /// # Errors
+    /// [`IndexError::Archive`] when any of it cannot be read.
+    pub fn verify(&self, list: &str, most: u64) -> Result<(), IndexError> {
+        let refused = |reason: String| IndexError::Archive { reason };
+        let read = || -> tantivy::Result<()> {
+            let (index, _, fields) = self.index(Some(list))?;
+            let documents: u64 =
+                index.searchable_segment_metas()?.iter().map(|segment| u64::from(segment.max_doc())).sum();
+            if documents > most {
+                return Err(tantivy::TantivyError::InvalidArgument(
+                    "more documents than files have".to_owned(),
+                ));
+            }
+            for segment in index.searchable_segments()? {
+                let reader = tantivy::SegmentReader::open(&segment)?;
+                for field in fields.searchable() {
+                    let inverted = reader.inverted_index(field)?;
+                    let mut terms = inverted.terms().stream()?;
+                    while let Some((_, info)) = terms.next() {
+                        let mut postings =
+                            inverted.read_postings_from_terminfo(info, IndexRecordOption::WithFreqs)?;
+                        while postings.doc() != TERMINATED {
+                            if postings.doc() >= reader.max_doc() {
+                                return Err(tantivy::TantivyError::InvalidArgument(
+                                    "a posting is nowhere".to_owned(),
+                                ));
+                            }
+                            std::hint::black_box(postings.term_freq());
+                            postings.advance();
+                        }
+                    }
+                }
+            }
+            Ok(())
+        };
+        let read = || -> Result<(), IndexError> {
+            read().map_err(text("reading all of it"))?;
+            self.view(Some(list)).map(drop)
+        };
+        // tantivy trusts its own files, and may panic on others.
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(refused(format!("its full text cannot be read ({error})"))),
+            Err(_) => Err(refused("its full text is damaged".to_owned())),
+        }
     }
 
     /// Removes the files that the list does not name. The caller holds the store's write lock.

@@ -44,6 +44,8 @@ pub enum Phase {
     History,
     /// Writing to the disk.
     Commit,
+    /// Taking over an archive; counted in bytes.
+    Import,
 }
 
 impl Phase {
@@ -54,6 +56,7 @@ impl Phase {
             Phase::Files => "reading files",
             Phase::History => "reading history",
             Phase::Commit => "writing",
+            Phase::Import => "reading the archive",
         }
     }
 }

@@ -89,12 +89,14 @@ pub fn walk(root: &Path, own: &Path, scope: Option<&[String]>) -> Vec<Found> {
     let hidden = found.clone();
     let scope: Option<Vec<PathBuf>> = scope.map(|paths| paths.iter().map(|path| root.join(path)).collect());
     let (base, own) = (root.to_owned(), own.to_owned());
-    let in_scope = move |path: &Path| {
-        scope.as_ref().is_none_or(|scope| {
-            scope.iter().any(|wanted| path.starts_with(wanted) || wanted.starts_with(path))
-        })
+    let wanted = scope.clone();
+    let is_wanted = move |path: &Path| {
+        wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| path.starts_with(wanted)))
     };
-    let may_enter = in_scope.clone();
+    let is_listed = is_wanted.clone();
+    let leads_to_wanted = move |path: &Path| {
+        scope.as_ref().is_none_or(|scope| scope.iter().any(|wanted| wanted.starts_with(path)))
+    };
     let walker = ignore::WalkBuilder::new(root)
         .hidden(false)
         .parents(false)
@@ -105,10 +107,10 @@ pub fn walk(root: &Path, own: &Path, scope: Option<&[String]>) -> Vec<Found> {
         .filter_entry(move |entry| {
             let is_hidden = entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
             // An index that lies in the tree must not index itself.
-            if !may_enter(entry.path()) || entry.path() == own {
+            if !(is_wanted(entry.path()) || leads_to_wanted(entry.path())) || entry.path() == own {
                 return false;
             }
-            if is_hidden && entry.file_name() != ".git" {
+            if is_hidden && entry.file_name() != ".git" && is_wanted(entry.path()) {
                 let what = What::Skipped(SkipReason::Hidden);
                 push(
                     &hidden,
@@ -120,9 +122,9 @@ pub fn walk(root: &Path, own: &Path, scope: Option<&[String]>) -> Vec<Found> {
         .build_parallel();
     walker.run(|| {
         let mut own = Batch { entries: Vec::new(), into: found.clone() };
-        let in_scope = &in_scope;
+        let is_listed = &is_listed;
         Box::new(move |entry| {
-            own.entries.extend(entry_of(root, entry).filter(|found| in_scope(&root.join(&found.path))));
+            own.entries.extend(entry_of(root, entry).filter(|found| is_listed(&root.join(&found.path))));
             ignore::WalkState::Continue
         })
     });
@@ -186,6 +188,13 @@ fn path_of(error: &ignore::Error) -> Option<&Path> {
         ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => path_of(err),
         _ => None,
     }
+}
+
+/// Whether a stored path is one that [`walk`] could have found.
+pub fn is_usable(path: &str) -> bool {
+    let mut names = path.split('/');
+    names.all(|name| !matches!(name, "" | "." | ".."))
+        && relative(Path::new("/"), &Path::new("/").join(path)).as_deref() == Ok(path)
 }
 
 /// The path in the form in which it is stored. A name that is not UTF-8, or holds a control

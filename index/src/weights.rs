@@ -110,6 +110,11 @@ impl Weights {
     }
 }
 
+/// Identifies the built-in weights.
+pub fn hash() -> String {
+    blake3::hash(BUILT_IN.as_bytes()).to_hex()[..16].to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

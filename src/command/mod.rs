@@ -52,7 +52,7 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Fin
     match command {
         Command::Run(arguments) => run::run(&config, arguments).await,
         Command::Context(arguments) => context::context(&config, arguments).map(Finished::from),
-        Command::Index(flag) => index::index(&config, flag).map(Finished::from),
+        Command::Index(arguments) => index::index(&config, arguments).await.map(Finished::from),
         Command::Patch(command) => patch::patch(&config, command),
         Command::Undo(arguments) => undo::undo(&config, arguments).map(Finished::from),
         Command::Redo(arguments) => undo::redo(&config, arguments).map(Finished::from),

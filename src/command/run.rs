@@ -28,7 +28,7 @@ pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished
     let check = arguments.check.as_deref().map(check::split).transpose();
     let check = check.or_usage("Write it as you would in a shell, such as --check \"cargo test\".")?;
     let request = StartRequest { text: arguments.request.join(" "), tags: arguments.tag };
-    let mut engine = start(config, check).await?;
+    let mut engine = start(config, check, Requests::One).await?;
     engine.ops.send(Op::Start(request)).await.context("the engine ended at once")?;
     let ended = match arguments.json {
         true => ui::json::run(&mut engine.events, &engine.ops, ui::json::Life::OneTurn).await?,
@@ -76,16 +76,30 @@ impl Running {
     }
 }
 
+/// How many requests there will be: for many, the tree is watched in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requests {
+    One,
+    Many,
+}
+
 /// Finishes what an interrupted apply left, finds a model, opens the index, and starts engine and
 /// roles.
-pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Result<Running> {
+pub async fn start(
+    config: &Config,
+    check: Option<Vec<String>>,
+    requests: Requests,
+) -> anyhow::Result<Running> {
     let prompts = Prompts::load(config.own("prompts").as_deref()).or_usage("Mend or remove that prompt.")?;
     let roles =
         Roles::load(config.own("roles").as_deref(), &prompts).or_usage("Mend or remove that role file.")?;
     let recovered = apply::recover(&config.root, &config.data.journal())?;
     let recovered = recovered.iter().map(describe_recovery);
     let connected = connect::connect(&config.model).await?;
-    let library = Library::open(&config.root, &config.data.index())?;
+    let mut library = Library::open(&config.root, &config.data.index())?;
+    if requests == Requests::Many {
+        library.watch();
+    }
 
     let (session, log) = SessionLog::create(&config.data.sessions(), &crate::clock::stamp())?;
     let (events, receiver) = Events::new(log);

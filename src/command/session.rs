@@ -17,7 +17,7 @@ pub async fn session(config: &Config) -> anyhow::Result<Finished> {
         )
         .into());
     }
-    let mut engine = run::start(config, None).await?;
+    let mut engine = run::start(config, None, run::Requests::Many).await?;
     let latest = || UndoArgs { change: None, hunk: Vec::new(), task: false };
     let mut screen = Screen::of_process(&settings);
     ui::session::run(&settings, async |command| {

@@ -1,5 +1,6 @@
 //! Tests of the whole index on small trees. One binary, so that it links once.
 
+mod archive;
 mod context;
 mod encodings;
 mod git;
@@ -8,7 +9,9 @@ mod languages;
 mod origins;
 mod same;
 mod scripts;
+mod stamps;
 mod support;
+mod survive;
 mod update;
 
 /// A file that is not listed above would never run.
