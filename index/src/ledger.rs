@@ -31,6 +31,42 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// Every rule, in the order of the ledger.
+    pub const ALL: [Rule; 13] = [
+        Rule::Tag,
+        Rule::Mention,
+        Rule::Frame,
+        Rule::Chunk,
+        Rule::File,
+        Rule::History,
+        Rule::Path,
+        Rule::PathSuffix,
+        Rule::Basename,
+        Rule::Definition,
+        Rule::DefinitionTokens,
+        Rule::Kind,
+        Rule::Changed,
+    ];
+
+    /// The name for programs, as in JSON and, but for `kind`, in `weights.toml`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Rule::Tag => "tag",
+            Rule::Mention => "mention",
+            Rule::Frame => "frame",
+            Rule::Chunk => "chunk",
+            Rule::File => "file",
+            Rule::History => "history",
+            Rule::Path => "path",
+            Rule::PathSuffix => "path_suffix",
+            Rule::Basename => "basename",
+            Rule::Definition => "definition",
+            Rule::DefinitionTokens => "definition_tokens",
+            Rule::Kind => "kind",
+            Rule::Changed => "changed",
+        }
+    }
+
     /// The name for people, as in `path +1.20: parser`.
     pub fn name(self) -> &'static str {
         match self {

@@ -31,6 +31,7 @@ pub mod extract;
 pub mod lang;
 pub mod symbol;
 
+mod checkout;
 mod chunk;
 mod decode;
 mod error;
@@ -52,21 +53,23 @@ mod update;
 mod walk;
 mod weights;
 
+pub use checkout::{Checkout, Switched};
 pub use chunk::LONGEST_CHUNK;
 pub use error::IndexError;
 pub use extract::{SyntaxErrors, syntax_errors};
 pub use kind::FileKind;
 pub use ledger::{Candidate, Ledger, RequestTerm, Rule, RulePoints, Verdict};
 pub use pack::{Pack, Snippet, TailEntry, tokens};
+pub use store::version;
 pub use symbol::{Symbol, SymbolKind};
 pub use update::{Phase, Progress, UpdateReport};
 pub use walk::{LARGEST_FILE, SkipReason};
+pub use weights::Weights;
 
 use pack::Material;
 use snapshot::{Slot, Snapshot};
 use store::Store;
 use text::Text;
-use weights::Weights;
 
 /// Tagged files that may give snippets; the tag of a large directory means no more of them.
 const MOST_TAGGED: usize = 200;
@@ -180,6 +183,12 @@ impl Index {
     /// The directory that is indexed, canonical.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Ranks by other weights than the built-in ones. They are not part of the store: the next
+    /// index that opens it ranks by its own.
+    pub fn set_weights(&mut self, weights: Weights) {
+        self.weights = weights;
     }
 
     /// Brings the index up to date with the tree, by content. It happens wholly or not at all,

@@ -154,7 +154,7 @@ fn weigh(
         // A name that was also written as one word is already there, with at least this weight.
         terms.entry(text.clone()).or_insert(Term { text, weight, word, is_compound: true });
     }
-    let mut terms: Vec<Term> = terms.into_values().collect();
+    let mut terms: Vec<Term> = terms.into_values().filter(|term| term.weight > 0.0).collect();
     terms.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.text.cmp(&b.text)));
     terms.truncate(MOST_TERMS);
     terms.sort_by(|a, b| a.text.cmp(&b.text));

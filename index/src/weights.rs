@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use crate::IndexError;
+use crate::ledger::Rule;
 
 const BUILT_IN: &str = include_str!("../weights.toml");
 
@@ -101,8 +102,49 @@ pub struct PackWeights {
 impl Weights {
     /// The weights this crate was built with.
     pub fn built_in() -> Result<Weights, IndexError> {
-        toml::from_str(BUILT_IN)
+        Weights::parse(BUILT_IN)
+    }
+
+    /// Weights in the form of `weights.toml`; every key must be there, and no other.
+    pub fn parse(text: &str) -> Result<Weights, IndexError> {
+        toml::from_str(text)
             .map_err(|error| IndexError::Data { name: "weights.toml".into(), reason: error.to_string() })
+    }
+
+    /// A plain baseline: BM25 over whole files, every word alike, and no other rule.
+    pub fn bm25_over_files(mut self) -> Weights {
+        for rule in Rule::ALL.into_iter().filter(|rule| *rule != Rule::File) {
+            self = self.without(rule);
+        }
+        let [title, prose, code] = [1.0; 3];
+        let [identifier, compound_title, compound_prose] = [0.0; 3];
+        self.query = QueryWeights { title, prose, code, identifier, compound_title, compound_prose };
+        self
+    }
+
+    /// The same without one rule, to learn what that rule is worth.
+    pub fn without(mut self, rule: Rule) -> Weights {
+        let rules = &mut self.rules;
+        let weight = match rule {
+            Rule::Tag => &mut rules.tag,
+            Rule::Mention => &mut rules.mention,
+            Rule::Frame => &mut rules.frame,
+            Rule::Chunk => &mut rules.chunk,
+            Rule::File => &mut rules.file,
+            Rule::History => &mut rules.history,
+            Rule::Path => &mut rules.path,
+            Rule::PathSuffix => &mut rules.path_suffix,
+            Rule::Basename => &mut rules.basename,
+            Rule::Definition => &mut rules.definition,
+            Rule::DefinitionTokens => &mut rules.definition_tokens,
+            Rule::Changed => &mut rules.changed,
+            Rule::Kind => {
+                self.discount = Discount { test: 1.0, document: 1.0, configuration: 1.0 };
+                return self;
+            }
+        };
+        *weight = 0.0;
+        self
     }
 }
 
