@@ -7,6 +7,7 @@ mod support;
 
 mod bad_input;
 mod commands;
+mod eval;
 mod headless;
 mod models;
 mod patch;
