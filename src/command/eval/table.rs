@@ -65,7 +65,7 @@ impl Report {
         );
         let Some(whole) = self.variants.first() else { return text };
         for (repo, group) in &whole.repositories {
-            line(&mut text, &visible(repo).to_string(), group);
+            line(&mut text, visible(repo).as_ref(), group);
         }
         line(&mut text, "all", &whole.all);
         let others = &self.variants[1..];
