@@ -31,6 +31,7 @@ pub mod extract;
 pub mod lang;
 pub mod symbol;
 
+mod boilerplate;
 mod checkout;
 mod chunk;
 mod decode;
@@ -40,6 +41,7 @@ mod history;
 mod kind;
 mod ledger;
 mod line;
+mod look;
 mod markdown;
 mod mention;
 mod pack;

@@ -54,7 +54,7 @@ pub struct QueryWeights {
     pub title: f64,
     pub prose: f64,
     pub code: f64,
-    pub identifier: f64,
+    pub name_in_code: f64,
     pub compound_title: f64,
     pub compound_prose: f64,
 }
@@ -117,8 +117,8 @@ impl Weights {
             self = self.without(rule);
         }
         let [title, prose, code] = [1.0; 3];
-        let [identifier, compound_title, compound_prose] = [0.0; 3];
-        self.query = QueryWeights { title, prose, code, identifier, compound_title, compound_prose };
+        let [compound_title, compound_prose, name_in_code] = [0.0; 3];
+        self.query = QueryWeights { title, prose, code, compound_title, compound_prose, name_in_code };
         self
     }
 

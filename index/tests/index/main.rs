@@ -4,6 +4,7 @@ mod context;
 mod git;
 mod hostile;
 mod languages;
+mod requests;
 mod same;
 mod support;
 mod update;
