@@ -295,9 +295,8 @@ fn about(title: &str) -> About {
     for word in words(title) {
         match word.text.to_ascii_lowercase().as_str() {
             "test" | "tests" | "testing" | "testcase" | "testsuite" => about.tests = true,
-            "doc" | "docs" | "documentation" | "readme" | "changelog" | "docstring" | "tutorial" => {
-                about.documents = true
-            }
+            "doc" | "docs" | "documentation" | "readme" | "changelog" | "docstring" | "tutorial"
+            | "example" | "examples" => about.documents = true,
             "config" | "configuration" | "ci" | "workflow" | "toml" | "yaml" | "cargo" | "dependency"
             | "dependencies" => about.configuration = true,
             _ => {}
@@ -495,6 +494,21 @@ mod tests {
     #[test]
     fn comments_of_templates_are_dropped() {
         assert_eq!(weight(&query("title\n<!-- describe\nyour parser -->\nlexer"), "parser"), 0.0);
+    }
+
+    #[test]
+    fn the_first_line_says_what_kind_of_file_is_meant() {
+        let about = |request: &str| {
+            let about = query(request).about;
+            (about.tests, about.documents, about.configuration)
+        };
+        assert_eq!(about("a flaky test of the parser"), (true, false, false));
+        assert_eq!(about("missing validation in the oauth example"), (false, true, false));
+        assert_eq!(about("bump a dependency in CI"), (false, false, true));
+        assert_eq!(
+            about("the parser is slow\n\nsee tests, docs, examples and configuration"),
+            (false, false, false)
+        );
     }
 
     #[test]
