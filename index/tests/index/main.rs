@@ -1,5 +1,6 @@
 //! Tests of the whole index on small trees. One binary, so that it links once.
 
+mod checkout;
 mod context;
 mod git;
 mod hostile;
