@@ -111,9 +111,10 @@ impl Weights {
             .map_err(|error| IndexError::Data { name: "weights.toml".into(), reason: error.to_string() })
     }
 
-    /// A plain baseline: BM25 over whole files, every word alike, and no other rule.
+    /// A plain baseline: BM25 over whole files, every word alike, and no other rule but that kinds of
+    /// files are ranked down, without which it would be a straw man.
     pub fn bm25_over_files(mut self) -> Weights {
-        for rule in Rule::ALL.into_iter().filter(|rule| *rule != Rule::File) {
+        for rule in Rule::ALL.into_iter().filter(|rule| !matches!(rule, Rule::File | Rule::Kind)) {
             self = self.without(rule);
         }
         let [title, prose, code] = [1.0; 3];
@@ -155,6 +156,17 @@ mod tests {
     #[test]
     fn the_built_in_table_is_whole() {
         Weights::built_in().unwrap();
+    }
+
+    #[test]
+    fn a_rule_can_be_left_out() {
+        let whole = Weights::built_in().unwrap();
+        for rule in Rule::ALL {
+            assert_ne!(whole.clone().without(rule), whole, "{rule:?}");
+        }
+        let plain = whole.clone().bm25_over_files();
+        assert_eq!((plain.rules.file, plain.rules.chunk, plain.rules.history), (whole.rules.file, 0.0, 0.0));
+        assert_eq!(plain.discount, whole.discount);
     }
 
     #[test]
