@@ -8,6 +8,7 @@ mod support;
 mod archives;
 mod bad_input;
 mod commands;
+mod eval;
 mod headless;
 mod models;
 mod patch;

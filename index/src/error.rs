@@ -9,6 +9,9 @@ pub enum IndexError {
     /// The root is missing, unreadable or not a directory.
     #[error("cannot index {}: {reason}; give the directory of the repository", path.display())]
     Root { path: PathBuf, reason: String },
+    /// A clone whose commits are wanted cannot be used.
+    #[error("cannot use the repository {}: {reason}; give a clone with its full history", path.display())]
+    Clone { path: PathBuf, reason: String },
     /// The directory that holds the index cannot be created or used.
     #[error("cannot use the index directory {}: {reason}; check its permissions and free space, or choose another data directory", path.display())]
     Directory { path: PathBuf, reason: String },

@@ -33,6 +33,44 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// Every rule, in the order of the ledger.
+    pub const ALL: [Rule; 14] = [
+        Rule::Tag,
+        Rule::Mention,
+        Rule::Frame,
+        Rule::Chunk,
+        Rule::File,
+        Rule::History,
+        Rule::Path,
+        Rule::PathSuffix,
+        Rule::Basename,
+        Rule::Definition,
+        Rule::DefinitionTokens,
+        Rule::Kind,
+        Rule::Origin,
+        Rule::Changed,
+    ];
+
+    /// The name for programs, as in JSON and, but for `kind` and `origin`, in `weights.toml`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Rule::Tag => "tag",
+            Rule::Mention => "mention",
+            Rule::Frame => "frame",
+            Rule::Chunk => "chunk",
+            Rule::File => "file",
+            Rule::History => "history",
+            Rule::Path => "path",
+            Rule::PathSuffix => "path_suffix",
+            Rule::Basename => "basename",
+            Rule::Definition => "definition",
+            Rule::DefinitionTokens => "definition_tokens",
+            Rule::Kind => "kind",
+            Rule::Origin => "origin",
+            Rule::Changed => "changed",
+        }
+    }
+
     /// The name for people, as in `path +1.20: parser`.
     pub fn name(self) -> &'static str {
         match self {

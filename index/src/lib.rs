@@ -32,6 +32,8 @@ pub mod symbol;
 
 mod archive;
 mod attributes;
+mod boilerplate;
+mod checkout;
 mod chunk;
 mod decode;
 mod directory;
@@ -44,6 +46,7 @@ mod history;
 mod kind;
 mod ledger;
 mod line;
+mod look;
 mod markdown;
 mod mention;
 mod origin;
@@ -68,6 +71,7 @@ mod writer;
 mod yaml;
 
 pub use archive::{Manifest, Part};
+pub use checkout::{Checkout, Switched};
 pub use chunk::LONGEST_CHUNK;
 pub use error::IndexError;
 pub use explain::{Explanation, Place};
@@ -77,15 +81,16 @@ pub use ledger::{Candidate, Ledger, RequestTerm, Rule, RulePoints, Verdict};
 pub use origin::{Origin, OriginKind};
 pub use pack::{Pack, Snippet, TailEntry, tokens};
 pub use parse::{SyntaxErrors, syntax_errors};
+pub use store::version;
 pub use symbol::{Symbol, SymbolKind};
 pub use update::{Phase, Progress, UpdateReport};
 pub use walk::SkipReason;
+pub use weights::Weights;
 
 use pack::Material;
 use snapshot::{Slot, Snapshot};
 use store::Store;
 use text::Text;
-use weights::Weights;
 
 /// Tagged files that may give snippets; the tag of a large directory means no more of them.
 const MOST_TAGGED: usize = 200;
@@ -216,6 +221,12 @@ impl Index {
     /// The directory that is indexed, canonical.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Ranks by other weights than the built-in ones. They are not part of the store: the next
+    /// index that opens it ranks by its own.
+    pub fn set_weights(&mut self, weights: Weights) {
+        self.weights = weights;
     }
 
     /// Ranks the evidence for a request and packs it into a budget.

@@ -368,11 +368,11 @@ fn score_names(snapshot: &Snapshot, found: &[Found]) -> Signal {
 fn score_definitions(snapshot: &Snapshot, query: &Query) -> Result<Signal, IndexError> {
     let total = snapshot.files.len() as f64;
     let mut signal = Signal::new();
-    for name in &query.names {
+    for (name, weight) in &query.names {
         let documents = snapshot.view.postings(In::Defined, name)?;
         let slots: std::collections::BTreeSet<u32> =
             documents.iter().filter_map(|(document, _)| snapshot.slots[*document as usize]).collect();
-        let gain = (1.0 + total / slots.len().max(1) as f64).ln();
+        let gain = weight * (1.0 + total / slots.len().max(1) as f64).ln();
         for slot in slots {
             add(&mut signal, slot as Slot, gain, name);
         }

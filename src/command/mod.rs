@@ -5,6 +5,7 @@
 
 mod context;
 mod doctor;
+mod eval;
 mod history;
 mod index;
 mod models;
@@ -60,6 +61,7 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Fin
         Command::Sessions(arguments) => sessions::sessions(&config, arguments).map(Finished::from),
         Command::Doctor(arguments) => doctor::doctor(&config, arguments).await.map(Finished::from),
         Command::Models(arguments) => models::models(&config, arguments).await.map(Finished::from),
+        Command::Eval { command } => eval::eval(&config, command).map(Finished::from),
         Command::Completions { .. } => unreachable!("handled above"),
     }
 }

@@ -31,6 +31,15 @@ pub fn steps() -> Bar {
     Bar { bar }
 }
 
+/// A bar that counts what is done; hidden where stderr is no terminal.
+pub fn count() -> Bar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}, {eta} left") {
+        bar.set_style(style);
+    }
+    Bar { bar }
+}
+
 /// A line that says what is being done, without a number.
 pub fn line() -> Bar {
     let bar = ProgressBar::new_spinner();
