@@ -16,52 +16,34 @@ CREATE TABLE files (
     encoding TEXT NOT NULL,
     syntax_errors INTEGER NOT NULL,
     gave_up INTEGER NOT NULL,           -- 1: the parser did not finish, chunked as plain text
-    git TEXT                            -- against HEAD: 'modified', 'new', or NULL
+    git TEXT,                           -- against HEAD: 'modified', 'new', or NULL
+    indexed INTEGER NOT NULL,           -- bytes that were read: all, or the first of a large file
+    origin TEXT                         -- what the text says of where it comes from: see origin.rs
 );
 
-CREATE TABLE chunks (
-    file INTEGER NOT NULL,
-    ordinal INTEGER NOT NULL,
-    start_line INTEGER NOT NULL, end_line INTEGER NOT NULL,     -- 1-based, inclusive
-    start_byte INTEGER NOT NULL, end_byte INTEGER NOT NULL,     -- half-open
-    PRIMARY KEY (file, ordinal)
-) WITHOUT ROWID;
+CREATE INDEX files_unusual ON files (encoding, gave_up, indexed, bytes)
+    WHERE encoding <> 'utf-8' OR gave_up <> 0 OR indexed < bytes;
 
-CREATE TABLE symbols (
-    file INTEGER NOT NULL,
-    ordinal INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    container TEXT,
-    signature TEXT NOT NULL,
-    start_line INTEGER NOT NULL, end_line INTEGER NOT NULL,
-    start_byte INTEGER NOT NULL, end_byte INTEGER NOT NULL,
-    doc TEXT NOT NULL,
-    PRIMARY KEY (file, ordinal)
-) WITHOUT ROWID;
+CREATE TABLE details (                  -- what is known about one file, packed: see packed.rs
+    file INTEGER PRIMARY KEY,
+    chunks BLOB NOT NULL,
+    symbols BLOB NOT NULL,
+    imports BLOB NOT NULL,
+    uses BLOB NOT NULL                  -- references: a name on a line
+);
 
-CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-
-CREATE TABLE uses (                     -- references: a name on a line
-    name INTEGER NOT NULL, file INTEGER NOT NULL, line INTEGER NOT NULL,
-    PRIMARY KEY (name, file, line)
-) WITHOUT ROWID;
-CREATE INDEX uses_by_file ON uses (file);
-
-CREATE TABLE imports (
-    file INTEGER NOT NULL, ordinal INTEGER NOT NULL,
-    target TEXT NOT NULL, line INTEGER NOT NULL,
-    PRIMARY KEY (file, ordinal)
+CREATE TABLE seen (                     -- what the file system said of each path: see seen.rs
+    path TEXT PRIMARY KEY,
+    bytes INTEGER, modified INTEGER, changed INTEGER, inode INTEGER,    -- NULL: read it again
+    skipped TEXT,                       -- why it is not in the index
+    file INTEGER                        -- in files, when it is
 ) WITHOUT ROWID;
 
 CREATE TABLE head (path TEXT PRIMARY KEY, blob BLOB NOT NULL) WITHOUT ROWID;    -- tree of HEAD
 
 CREATE TABLE commits (                  -- cache: what a commit says and touches never changes
     id BLOB PRIMARY KEY,
-    time INTEGER NOT NULL,              -- seconds since the epoch, of the committer
-    subject TEXT NOT NULL,
-    terms TEXT NOT NULL,                -- tokens of the message
-    touched TEXT NOT NULL               -- JSON: [[path, path before or null], ...]
+    content BLOB NOT NULL               -- see past.rs
 ) WITHOUT ROWID;
 
-CREATE TABLE history (position INTEGER PRIMARY KEY, id BLOB NOT NULL);          -- reachable from HEAD, newest first
+CREATE TABLE past (content BLOB NOT NULL);      -- one row: the history as a query reads it, see past.rs

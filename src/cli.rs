@@ -146,6 +146,7 @@ terminal nothing is accepted, the patch is printed, and the exit code is 4.")]
 Examples:
   countersign context \"the parser fails on an empty line\"
   countersign context --budget 8000 --json \"…\" >context.json
+  countersign context --why src/parse.py \"the parser fails on an empty line\"
 
 The ledger lists every candidate file with its points for each rule, and why it was
 kept or left out. Same tree, same request: same bytes.")]
@@ -154,8 +155,14 @@ kept or left out. Same tree, same request: same bytes.")]
     #[command(after_help = "\
 Examples:
   countersign index
-  countersign index --json")]
-    Index(JsonFlag),
+  countersign index --json
+  countersign index export monorepo.index
+  countersign index import monorepo.index
+  countersign index pull s3://bucket/monorepo.index
+
+An archive saves building a large index on every machine: it is checked, taken over
+whole or not at all, and then updated by what differs here.")]
+    Index(IndexArgs),
     /// Check or apply a patch from standard input, without a model
     #[command(
         subcommand,
@@ -268,6 +275,14 @@ for this repository. An approval is for the command, its folder, time and variab
 the text that defines it, such as the script in package.json: when one of them changes,
 you are asked again. What you type after --check needs none.")]
     Checks(ChecksArgs),
+    /// Measure countersign itself
+    #[command(after_help = "\
+Example:
+  countersign eval locate tasks.jsonl --repos ../clones")]
+    Eval {
+        #[command(subcommand)]
+        command: EvalCommand,
+    },
     /// Print completions for a shell
     #[command(after_help = "\
 Example:
@@ -352,9 +367,50 @@ pub struct ContextArgs {
     /// Size of the pack in tokens (four bytes each) [default: 4000]
     #[arg(long, value_name = "TOKENS")]
     pub budget: Option<u32>,
+    /// Say of this file only why it is where it is, or why it is not there
+    #[arg(long, value_name = "PATH")]
+    pub why: Option<String>,
     /// Print pack and ledger as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct IndexArgs {
+    #[command(subcommand)]
+    pub archive: Option<ArchiveCommand>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do with an archive of the index.
+#[derive(Debug, Subcommand)]
+pub enum ArchiveCommand {
+    /// Bring the index up to date and write it to a file
+    #[command(after_help = "Example:\n  countersign index export monorepo.index")]
+    Export { file: PathBuf },
+    /// Take over the index in a file, then read what differs in this tree
+    #[command(after_help = "Example:\n  countersign index import monorepo.index")]
+    Import {
+        file: PathBuf,
+        /// The hash that the archive must have, as `export` prints it
+        #[arg(long)]
+        hash: Option<String>,
+    },
+    /// The same with a file from s3://, gs://, az://, http://, https:// or file://
+    #[command(after_help = "\
+Examples:
+  countersign index pull https://example.org/monorepo.index
+  AWS_REGION=eu-central-1 countersign index pull s3://bucket/monorepo.index
+
+Settings are read from the variables of the cloud's own tools: AWS_…, GOOGLE_…, AZURE_….")]
+    Pull {
+        url: String,
+        /// The hash that the archive must have, as `export` prints it
+        #[arg(long)]
+        hash: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -427,6 +483,56 @@ pub struct DoctorArgs {
     pub json: bool,
     #[command(flatten)]
     pub model: ModelFlags,
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum EvalCommand {
+    /// How well the files are found that a change will touch, from its request alone
+    #[command(after_help = "\
+Examples:
+  countersign eval locate tasks.jsonl --repos ../clones --out predictions.jsonl
+  countersign eval locate tasks.jsonl --repos ../clones --ablate all
+  countersign eval locate tasks.jsonl --repos ../clones --ablate history --baseline bm25 --json
+
+A task is a JSON line with id, repo (owner/name), base_commit, query, gold_files and,
+if known, gold_lines. Commits are laid out in throw-away work trees: no hook, filter or
+other program runs, and later history is not seen. No model is used.")]
+    Locate(LocateArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct LocateArgs {
+    /// The task file, in JSON lines
+    pub tasks: PathBuf,
+    /// Folder with clones, called owner/name, owner+name, owner__name or name
+    #[arg(long, value_name = "DIR")]
+    pub repos: PathBuf,
+    /// Write predictions to this file, those of other ways beside it; a second run goes on with it
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Only tasks of this repository (may be repeated)
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub repo: Vec<String>,
+    /// Size of the pack in tokens (four bytes each); the figures count 8000 at most
+    #[arg(long, value_name = "TOKENS", default_value_t = 8_000)]
+    pub budget: u32,
+    /// Measure also without this rule; `all` for each in turn (may be repeated)
+    #[arg(long, value_name = "RULE")]
+    pub ablate: Vec<String>,
+    /// Measure also a plain way, to compare
+    #[arg(long, value_enum)]
+    pub baseline: Option<Baseline>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Plain ways of finding files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Baseline {
+    /// BM25 over whole files, and whole files in the pack
+    Bm25,
 }
 
 #[derive(Debug, Args)]

@@ -49,6 +49,18 @@ pub struct Config {
     pub checks: Vec<Check>,
     /// What runs checks of this repository.
     pub runner: Runner,
+    /// What the variables of the clouds' own tools say, for pulling an archive.
+    pub cloud: CloudSettings,
+}
+
+/// Names in lower case, and values that do not show in logs.
+#[derive(Clone, Default)]
+pub struct CloudSettings(pub Vec<(String, String)>);
+
+impl std::fmt::Debug for CloudSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 /// Which model to use. What is `None` is found out from what runs on this machine.
@@ -131,6 +143,16 @@ impl Environment {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    fn cloud(&self) -> CloudSettings {
+        let is_cloud =
+            |name: &str| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| name.starts_with(prefix));
+        let settings = self.variables.iter().filter(|(name, value)| is_cloud(name) && !value.is_empty());
+        let mut settings: Vec<_> =
+            settings.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+        settings.sort();
+        CloudSettings(settings)
+    }
+
     fn folder(&self, name: &str) -> Option<PathBuf> {
         self.get(name).map(PathBuf::from)
     }
@@ -207,6 +229,7 @@ impl Config {
             color,
             checks,
             runner,
+            cloud: environment.cloud(),
         })
     }
 

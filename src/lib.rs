@@ -10,7 +10,7 @@
 //! | What happens to one request? | [`turn`] |
 //! | What do the roles say to each other, and how? | [`message`], [`mailbox`] |
 //! | What is a role, and what does it read? | [`role`], [`prompt`], [`tokens`], [`tool`] |
-//! | Where does evidence come from? | [`retrieve`], and the crate [`countersign_index`] |
+//! | Where does evidence come from? | [`retrieve`], [`watch`], [`pull`], and the crate [`countersign_index`] |
 //! | Which lines does the Coder see? | [`region`] |
 //! | How is a model asked, and its answer read? | [`provider`], [`connect`], [`answer`], [`measured`] |
 //! | What does an edit become before it is written? | [`edit`] |
@@ -34,8 +34,10 @@ pub mod role;
 pub mod tokens;
 pub mod tool;
 
+pub mod pull;
 pub mod region;
 pub mod retrieve;
+pub mod watch;
 
 pub mod answer;
 pub mod connect;

@@ -31,6 +31,24 @@ fn context_as_json_gives_every_candidate_its_points_and_its_verdict() {
 }
 
 #[test]
+fn why_a_file_is_where_it_is() {
+    let place = Place::new(GREETER);
+    place.write("logo.bin", b"\0\0\0\x01binary");
+    place.write(".gitignore", "ignored.py\n");
+    place.write("ignored.py", "greeting = 1\n");
+    let why = |path: &str| place.run(&["context", "--why", path, "greeting text"]).succeeds().stdout;
+    let first = why("greeter/text.py");
+    assert!(first.contains("greeter/text.py is number ") && first.contains("greeting"), "{first}");
+    assert!(why("logo.bin").contains("binary"));
+    assert!(why("ignored.py").contains(".gitignore"));
+    assert!(why("greeter/").contains("folder"));
+    let json = place.run(&["context", "--json", "--why", "greeter/text.py", "greeting text"]).succeeds();
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let said = format!("is number {} of {} candidates", json["rank"], json["candidates"]);
+    assert!(json["place"] == "ranked" && first.contains(&said), "{json:#}");
+}
+
+#[test]
 fn the_budget_is_kept() {
     let place = Place::new(GREETER);
     let run = place.run(&["context", "--json", "--budget", "60", "greeting parser version"]).succeeds();

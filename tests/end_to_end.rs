@@ -5,8 +5,10 @@
 
 mod support;
 
+mod archives;
 mod bad_input;
 mod commands;
+mod eval;
 mod gate;
 mod headless;
 mod hostile;
@@ -28,7 +30,8 @@ fn no_file_is_forgotten() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let module = name.trim_end_matches(".rs");
         assert!(
-            matches!(module, "end_to_end" | "real_server") || listed.contains(&format!("mod {module};")),
+            matches!(module, "end_to_end" | "real_server" | "real_object_store")
+                || listed.contains(&format!("mod {module};")),
             "tests/{name} is not listed in tests/end_to_end.rs"
         );
     }

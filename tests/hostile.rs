@@ -113,6 +113,7 @@ fn arguments(command: &str) -> &'static [(&'static [&'static str], &'static str)
         "checks" => &[(&["checks"], ""), (&["checks", "approve", "--all"], "")],
         "review" => &[(&["review", "--list"], ""), (&["review"], "")],
         "jobs" => &[(&["jobs", "list"], "")],
+        "eval" => &[(&["eval", "locate", "tasks.jsonl", "--repos", "."], "")],
         "completions" => &[(&["completions", "bash"], "")],
         other => panic!("say here how `countersign {other}` is tried on a hostile repository"),
     }

@@ -3,8 +3,14 @@
 (generator_function_declaration name: (identifier) @name) @definition.function
 (class_declaration name: (_) @name) @definition.class
 (method_definition name: (_) @name) @definition.method
-(lexical_declaration (variable_declarator name: (identifier) @name value: [(arrow_function) (function_expression)])) @definition.function
+(lexical_declaration (variable_declarator name: (identifier) @name value: (arrow_function body: (_) @body))) @definition.function
+(lexical_declaration (variable_declarator name: (identifier) @name value: (function_expression body: (_) @body))) @definition.function
+(variable_declaration (variable_declarator name: (identifier) @name value: (function_expression body: (_) @body))) @definition.function
+(assignment_expression left: (member_expression property: (property_identifier) @name) right: (function_expression body: (_) @body)) @definition.function
+(assignment_expression left: (member_expression property: (property_identifier) @name) right: (arrow_function body: (_) @body)) @definition.function
 (program (lexical_declaration (variable_declarator name: (identifier) @name)) @definition.constant)
+(program (variable_declaration (variable_declarator name: (identifier) @name)) @definition.constant)
+(pair key: (property_identifier) @name value: [(function_expression body: (_) @body) (arrow_function body: (_) @body)]) @definition.function
 (program (export_statement (lexical_declaration (variable_declarator name: (identifier) @name)) @definition.constant))
 
 ; References.
@@ -14,3 +20,7 @@
 
 ; Imports.
 (import_statement source: (string) @import)
+(export_statement source: (string) @import)
+((call_expression function: (identifier) @_function arguments: (arguments . (string) @import))
+  (#eq? @_function "require"))
+(call_expression function: (import) arguments: (arguments . (string) @import))

@@ -15,5 +15,5 @@
 (except_clause (identifier) @name) @reference.type
 
 ; Imports.
-(import_statement name: (_) @import)
+(import_statement name: [(dotted_name) @import (aliased_import name: (dotted_name) @import)])
 (import_from_statement module_name: (_) @import)

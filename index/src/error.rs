@@ -9,6 +9,9 @@ pub enum IndexError {
     /// The root is missing, unreadable or not a directory.
     #[error("cannot index {}: {reason}; give the directory of the repository", path.display())]
     Root { path: PathBuf, reason: String },
+    /// A clone whose commits are wanted cannot be used.
+    #[error("cannot use the repository {}: {reason}; give a clone with its full history", path.display())]
+    Clone { path: PathBuf, reason: String },
     /// The directory that holds the index cannot be created or used.
     #[error("cannot use the index directory {}: {reason}; check its permissions and free space, or choose another data directory", path.display())]
     Directory { path: PathBuf, reason: String },
@@ -34,6 +37,9 @@ pub enum IndexError {
     /// A query file of a language does not compile, or a data file of this crate is malformed.
     #[error("built-in data {name} is malformed: {reason}; this is a defect of the program, please report it")]
     Data { name: String, reason: String },
+    /// An archive cannot be written, or is not one that can be taken over; the index is as it was.
+    #[error("the archive cannot be used: {reason}")]
+    Archive { reason: String },
     /// The system refused a thread.
     #[error(
         "no thread could be started to read files: {reason}; free memory or raise the limit on processes"

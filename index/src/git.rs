@@ -5,16 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::mpsc;
 
 use gix::ObjectId;
-use gix::objs::tree::EntryKind;
+use gix::objs::tree::{EntryKind, EntryRef};
 use gix::sec::trust::Mapping;
 
-use crate::store::CommitRow;
+use crate::IndexError;
+use crate::past::{Commit, Terms};
 use crate::token::append_tokens;
 
-/// Commits that are read; nearly as good as all of them.
-pub const HISTORY_LIMIT: usize = 2_000;
+/// Commits that are read.
+pub const HISTORY_LIMIT: usize = 10_000;
 /// Commits looked at to find them; merges say nothing of their own and are passed over.
 const WALK_LIMIT: usize = 3 * HISTORY_LIMIT;
 /// A commit that touches more is cut here: it would say nothing about each.
@@ -25,6 +27,8 @@ const ENTRY_LIMIT: usize = 1_000_000;
 /// Bytes of a message that are read.
 const MESSAGE_LIMIT: usize = 8 * 1024;
 const OBJECT_CACHE: usize = 64 << 20;
+/// Commits waiting for the writer.
+const QUEUE: usize = 64;
 
 /// A git repository around the root.
 pub struct Repository {
@@ -62,7 +66,8 @@ impl Repository {
     /// What the reading of a commit depends on besides its id: the part of the tree that is ours,
     /// and where a shallow clone is cut.
     pub fn place(&self) -> String {
-        let shallow = crate::update::read_regular(&self.inner.to_thread_local().common_dir().join("shallow"))
+        let shallow = crate::file::Content::read(&self.inner.to_thread_local().common_dir().join("shallow"))
+            .map(|content| content.bytes)
             .unwrap_or_default();
         format!("{}:{}", self.prefix, &blake3::hash(&shallow).to_hex()[..16])
     }
@@ -148,26 +153,38 @@ impl Repository {
         (ids, None)
     }
 
-    /// Reads commits, on all cores. A commit that cannot be read is left out of the answer.
-    pub fn commits(&self, ids: &[Vec<u8>]) -> Vec<CommitRow> {
+    /// Reads commits, on all cores, and hands each to `take`, in no particular order, on this
+    /// thread. A commit that cannot be read is left out. Stops early when `take` fails.
+    pub fn commits(
+        &self,
+        ids: &[Vec<u8>],
+        mut take: impl FnMut(&[u8], Commit) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(ids.len().max(1));
+        let (sender, receiver) = mpsc::sync_channel(QUEUE);
+        // Neighbours share most of their trees, so that each thread takes a run of them.
         let share = ids.len().div_ceil(threads).max(1);
         std::thread::scope(|scope| {
-            let workers: Vec<_> = ids
-                .chunks(share)
-                .map(|ids| {
-                    scope.spawn(move || {
-                        let mut repository = self.inner.to_thread_local();
-                        repository.object_cache_size(OBJECT_CACHE);
-                        ids.iter().filter_map(|id| self.commit(&repository, id)).collect::<Vec<_>>()
-                    })
-                })
-                .collect();
-            workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+            for ids in ids.chunks(share) {
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    let mut repository = self.inner.to_thread_local();
+                    repository.object_cache_size(OBJECT_CACHE);
+                    for id in ids {
+                        let commit = self.commit(&repository, id);
+                        if commit.is_some_and(|commit| sender.send((id, commit)).is_err()) {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            // The receiver is dropped before the scope waits, so that no worker blocks for ever.
+            receiver.into_iter().try_for_each(|(id, commit)| take(id, commit))
         })
     }
 
-    fn commit(&self, repository: &gix::Repository, id: &[u8]) -> Option<CommitRow> {
+    fn commit(&self, repository: &gix::Repository, id: &[u8]) -> Option<Commit> {
         let commit = repository.find_commit(ObjectId::try_from(id).ok()?).ok()?;
         let time = commit.time().ok()?.seconds;
         let message = commit.message_raw_sloppy();
@@ -200,7 +217,7 @@ impl Repository {
             difference.compare(old, Some(new), "", 0);
             renames(difference.changes)
         });
-        Some(CommitRow { id: id.to_vec(), time, subject, terms, touched })
+        Some(Commit { time, subject, terms: Terms::of(&terms), touched })
     }
 
     fn may_hold(&self, directory: &str) -> bool {
@@ -228,20 +245,24 @@ impl Difference<'_> {
         if old == new || depth > DEPTH_LIMIT || self.changes.len() >= TOUCHED_LIMIT {
             return;
         }
-        let mut entries: BTreeMap<Vec<u8>, [Option<(EntryKind, ObjectId)>; 2]> = BTreeMap::new();
-        for (side, id) in [(0, old), (1, new)] {
-            let Some(tree) = id.and_then(|id| self.repository.find_tree(id).ok()) else { continue };
-            let Ok(tree) = tree.decode() else { continue };
-            for entry in tree.entries {
-                entries.entry(entry.filename.to_vec()).or_default()[side] =
-                    Some((entry.mode.kind(), entry.oid.to_owned()));
-            }
+        let read = |id: Option<ObjectId>| id.and_then(|id| self.repository.find_tree(id).ok());
+        let (old_tree, new_tree) = (read(old), read(new));
+        fn entries<'t>(tree: &'t Option<gix::Tree>) -> Vec<EntryRef<'t>> {
+            let tree = tree.as_ref().and_then(|tree| tree.decode().ok());
+            tree.map(|tree| tree.entries).unwrap_or_default()
         }
-        for (name, [old, new]) in entries {
+        // Most entries are the same on both sides: they cancel out here, without a map.
+        let (old, new) = unequal(&entries(&old_tree), &entries(&new_tree));
+        let sides = old.into_iter().map(|entry| (0, entry)).chain(new.into_iter().map(|entry| (1, entry)));
+        let mut names: BTreeMap<&str, [Option<(EntryKind, ObjectId)>; 2]> = BTreeMap::new();
+        for (side, entry) in sides {
+            let Ok(name) = std::str::from_utf8(entry.filename) else { continue };
+            names.entry(name).or_default()[side] = Some((entry.mode.kind(), entry.oid.to_owned()));
+        }
+        for (name, [old, new]) in names {
             if old == new {
                 continue;
             }
-            let Ok(name) = String::from_utf8(name) else { continue };
             let path = format!("{path}{name}");
             let tree = |side: Option<(EntryKind, ObjectId)>| {
                 side.filter(|(kind, _)| *kind == EntryKind::Tree).map(|(_, id)| id)
@@ -259,6 +280,29 @@ impl Difference<'_> {
             {
                 self.changes.insert(path.to_owned(), (blob(old), blob(new)));
             }
+        }
+    }
+}
+
+/// What of two trees, each in git's order, is not in both. Equal entries that stand in different
+/// order, as only a malformed tree has them, stay: they are equal again when their names meet.
+fn unequal<'t>(old: &[EntryRef<'t>], new: &[EntryRef<'t>]) -> (Vec<EntryRef<'t>>, Vec<EntryRef<'t>>) {
+    let (mut only_old, mut only_new) = (Vec::new(), Vec::new());
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    loop {
+        match (old.peek(), new.peek()) {
+            (Some(a), Some(b)) if a == b => drop((old.next(), new.next())),
+            (Some(a), Some(b)) => match a.cmp(b) {
+                std::cmp::Ordering::Less => only_old.extend(old.next()),
+                std::cmp::Ordering::Greater => only_new.extend(new.next()),
+                std::cmp::Ordering::Equal => {
+                    only_old.extend(old.next());
+                    only_new.extend(new.next());
+                }
+            },
+            (None, Some(_)) => only_new.extend(new.next()),
+            (Some(_), None) => only_old.extend(old.next()),
+            (None, None) => return (only_old, only_new),
         }
     }
 }
@@ -307,7 +351,7 @@ pub fn blob_ids(bytes: &[u8]) -> Vec<u8> {
             .unwrap_or_default()
     };
     let mut ids = id(bytes);
-    if bytes.windows(2).any(|pair| pair == b"\r\n") {
+    if bytes.contains(&b'\r') && bytes.windows(2).any(|pair| pair == b"\r\n") {
         let mut unix = Vec::with_capacity(bytes.len());
         for (at, &byte) in bytes.iter().enumerate() {
             if byte != b'\r' || bytes.get(at + 1) != Some(&b'\n') {

@@ -3,34 +3,40 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::past::term_key;
 use crate::query::Query;
 use crate::rank::Signal;
 use crate::snapshot::{Slot, Snapshot};
 use crate::weights::HistoryWeights;
 
 const SECONDS_A_DAY: f64 = 86_400.0;
+/// Size of the filter for tokens that a request does not hold; several times the most terms of one.
+const FILTER: usize = 1 << 14;
 
 /// BM25 over the messages; the best commits give their files `score / sqrt(files)`, less with
 /// age; a file's value is the root of the sum of squares.
 pub fn score(snapshot: &Snapshot, query: &Query, weights: &HistoryWeights) -> Signal {
-    let wanted: HashMap<&str, usize> =
-        query.terms.iter().enumerate().map(|(at, term)| (term.text.as_str(), at)).collect();
+    let wanted: HashMap<u64, usize> =
+        query.terms.iter().enumerate().map(|(at, term)| (term_key(&term.text), at)).collect();
+    // Most tokens of a message are none of the request; a bit tells without a look into the map.
+    let mut may_be_wanted = vec![false; FILTER];
+    wanted.keys().for_each(|key| may_be_wanted[*key as usize % FILTER] = true);
     let mut lengths = Vec::with_capacity(snapshot.history.len());
     let mut frequencies = vec![0u32; query.terms.len()];
     let mut counts: Vec<BTreeMap<usize, u32>> = Vec::with_capacity(snapshot.history.len());
     for commit in &snapshot.history {
-        let mut length = 0u32;
         let mut found: BTreeMap<usize, u32> = BTreeMap::new();
-        for token in commit.terms.split_ascii_whitespace() {
-            length += 1;
-            if let Some(&term) = wanted.get(token) {
-                *found.entry(term).or_default() += 1;
+        for (key, count) in &commit.terms.counts {
+            if may_be_wanted[*key as usize % FILTER]
+                && let Some(&term) = wanted.get(key)
+            {
+                *found.entry(term).or_default() += count;
             }
         }
         for term in found.keys() {
             frequencies[*term] += 1;
         }
-        lengths.push(f64::from(length));
+        lengths.push(f64::from(commit.terms.length));
         counts.push(found);
     }
     let total = snapshot.history.len() as f64;

@@ -94,14 +94,14 @@ pub fn of_path(path: &str) -> FileKind {
     }
 }
 
-/// `test_x.py`, `x_test.go`, `x.spec.ts`, `XTest.java`, `tests.rs`.
+/// `test_x.py`, `x_test.go`, `x_spec.rb`, `x.spec.ts`, `XTest.java`, `XSpec.scala`, `tests.rs`.
 fn is_test_name(path: &str, stem: &str, extension: &str) -> bool {
     let cased = path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map_or("", |(stem, _)| stem);
-    let ends_in_test = matches!(extension, "java" | "kt" | "scala" | "cs")
-        && (cased.ends_with("Test") || cased.ends_with("Tests"));
+    let ends_in_test = matches!(extension, "java" | "kt" | "scala" | "cs" | "swift" | "php")
+        && ["Test", "Tests", "Spec"].iter().any(|mark| cased.ends_with(mark));
     let dotted = [".test", ".spec", ".tst", ".test-d"].iter().any(|mark| stem.ends_with(mark));
     let python = extension == "py" && (stem.starts_with("test_") || stem == "conftest");
-    let suffixed = stem.ends_with("_test") || stem.ends_with("_tests");
+    let suffixed = ["_test", "_tests", "_spec"].iter().any(|mark| stem.ends_with(mark));
     ends_in_test
         || dotted
         || python
@@ -123,6 +123,10 @@ mod tests {
             ("a/tests/data.json", FileKind::Test),
             ("src/Foo.spec.ts", FileKind::Test),
             ("FooTest.java", FileKind::Test),
+            ("FooTests.swift", FileKind::Test),
+            ("FooSpec.scala", FileKind::Test),
+            ("models/foo_spec.rb", FileKind::Test),
+            ("src/Specification.cs", FileKind::Source),
             ("docs/guide.md", FileKind::Document),
             ("examples/a.rs", FileKind::Document),
             ("LICENSE", FileKind::Document),

@@ -27,10 +27,50 @@ pub enum Rule {
     DefinitionTokens,
     /// Taken from tests, documents and configuration, unless the request is about them.
     Kind,
+    /// Taken from what is generated, vendored, minified or a lock file.
+    Origin,
     Changed,
 }
 
 impl Rule {
+    /// Every rule, in the order of the ledger.
+    pub const ALL: [Rule; 14] = [
+        Rule::Tag,
+        Rule::Mention,
+        Rule::Frame,
+        Rule::Chunk,
+        Rule::File,
+        Rule::History,
+        Rule::Path,
+        Rule::PathSuffix,
+        Rule::Basename,
+        Rule::Definition,
+        Rule::DefinitionTokens,
+        Rule::Kind,
+        Rule::Origin,
+        Rule::Changed,
+    ];
+
+    /// The name for programs, as in JSON and, but for `kind` and `origin`, in `weights.toml`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Rule::Tag => "tag",
+            Rule::Mention => "mention",
+            Rule::Frame => "frame",
+            Rule::Chunk => "chunk",
+            Rule::File => "file",
+            Rule::History => "history",
+            Rule::Path => "path",
+            Rule::PathSuffix => "path_suffix",
+            Rule::Basename => "basename",
+            Rule::Definition => "definition",
+            Rule::DefinitionTokens => "definition_tokens",
+            Rule::Kind => "kind",
+            Rule::Origin => "origin",
+            Rule::Changed => "changed",
+        }
+    }
+
     /// The name for people, as in `path +1.20: parser`.
     pub fn name(self) -> &'static str {
         match self {
@@ -46,6 +86,7 @@ impl Rule {
             Rule::Definition => "definition",
             Rule::DefinitionTokens => "defined names",
             Rule::Kind => "kind of file",
+            Rule::Origin => "origin of file",
             Rule::Changed => "changed in git",
         }
     }
@@ -134,6 +175,10 @@ pub(crate) fn write(snapshot: &Snapshot, ranking: Ranking, pack: &Pack, changed:
         labels.extend(file.row.git.as_ref().map(|state| format!("{state} since HEAD")));
         if file.row.encoding != "utf-8" {
             labels.push(format!("read as {}", file.row.encoding));
+        }
+        if file.row.indexed < file.row.bytes {
+            let (indexed, bytes) = (file.row.indexed, file.row.bytes);
+            labels.push(format!("only its first {indexed} of {bytes} bytes are indexed"));
         }
         if file.row.syntax_errors > 0 {
             labels.push(format!("{} syntax errors", file.row.syntax_errors));

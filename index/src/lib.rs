@@ -21,7 +21,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,42 +30,67 @@ pub mod extract;
 pub mod lang;
 pub mod symbol;
 
+mod archive;
+mod attributes;
+mod boilerplate;
+mod checkout;
 mod chunk;
 mod decode;
+mod directory;
 mod error;
+mod explain;
+mod file;
 mod git;
+mod guard;
 mod history;
 mod kind;
 mod ledger;
 mod line;
+mod look;
 mod markdown;
 mod mention;
+mod origin;
 mod pack;
+mod packed;
+mod parse;
+mod past;
 mod query;
 mod rank;
+mod resolve;
+mod rows;
+mod seen;
 mod snapshot;
 mod store;
 mod text;
 mod token;
 mod update;
+mod upkeep;
 mod walk;
 mod weights;
+mod writer;
+mod yaml;
 
+pub use archive::{Manifest, Part};
+pub use checkout::{Checkout, Switched};
 pub use chunk::LONGEST_CHUNK;
 pub use error::IndexError;
-pub use extract::{SyntaxErrors, syntax_errors};
+pub use explain::{Explanation, Place};
+pub use file::{HEAD_BYTES, LARGEST_FILE};
 pub use kind::FileKind;
 pub use ledger::{Candidate, Ledger, RequestTerm, Rule, RulePoints, Verdict};
+pub use origin::{Origin, OriginKind};
 pub use pack::{Pack, Snippet, TailEntry, tokens};
+pub use parse::{SyntaxErrors, syntax_errors};
+pub use store::version;
 pub use symbol::{Symbol, SymbolKind};
 pub use update::{Phase, Progress, UpdateReport};
-pub use walk::{LARGEST_FILE, SkipReason};
+pub use walk::SkipReason;
+pub use weights::Weights;
 
 use pack::Material;
 use snapshot::{Slot, Snapshot};
 use store::Store;
 use text::Text;
-use weights::Weights;
 
 /// Tagged files that may give snippets; the tag of a large directory means no more of them.
 const MOST_TAGGED: usize = 200;
@@ -116,6 +140,18 @@ pub struct Reference {
     pub text: String,
 }
 
+/// Something that a file asks for from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// As written.
+    pub target: String,
+    /// 1-based.
+    pub line: u32,
+    /// Files of the tree that it means, by path; none for libraries, and where names alone do not
+    /// tell.
+    pub files: Vec<String>,
+}
+
 /// A passage that resembles a search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
@@ -136,6 +172,10 @@ pub struct FileInfo {
     /// `None`: indexed as plain text.
     pub language: Option<String>,
     pub kind: FileKind,
+    /// Where it comes from, when it is not written here by hand.
+    pub origin: Option<Origin>,
+    /// How many of its bytes are indexed: all, or the first of a file over [`LARGEST_FILE`].
+    pub indexed: u64,
     /// Byte ranges of any other than `utf-8` refer to the decoded text.
     pub encoding: String,
     pub syntax_errors: u32,
@@ -164,15 +204,16 @@ impl Index {
             path: store_dir.to_owned(),
             reason: error.to_string(),
         })?;
-        let (store, store_rebuilt) = Store::open(&store_dir.join("index.sqlite"))?;
-        let (text, text_rebuilt) = Text::open(&store_dir.join("text"))?;
+        let (store, rebuilt) = Store::open(&store_dir.join("index.sqlite"))?;
+        let text = Text::open(&store_dir.join("text"))?;
+        let is_orphaned = store.meta("text")?.is_none() && text.has_files();
         Ok(Index {
             root,
             store_dir,
             store,
             text,
             weights: Weights::built_in()?,
-            rebuilt: store_rebuilt.or(text_rebuilt),
+            rebuilt: rebuilt.or_else(|| is_orphaned.then(|| "the index was incomplete".to_owned())),
             snapshot: Mutex::new(None),
         })
     }
@@ -182,39 +223,10 @@ impl Index {
         &self.root
     }
 
-    /// Brings the index up to date with the tree, by content. It happens wholly or not at all,
-    /// whatever stops it; `progress` can stop it too.
-    ///
-    /// # Errors
-    /// [`IndexError::Cancelled`] when `progress` broke off, [`IndexError::Busy`] when another
-    /// process is updating.
-    pub fn update(
-        &mut self,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<UpdateReport, IndexError> {
-        let mut report = self.update_once(progress);
-        if report.as_ref().is_err_and(store::is_damage) {
-            self.rebuilt = Some("the index was damaged".to_owned());
-            self.store = Store::replace(&self.store_dir.join("index.sqlite"), "")?.0;
-            report = self.update_once(progress);
-        }
-        let report = report?;
-        self.rebuilt = None;
-        Ok(report)
-    }
-
-    fn update_once(
-        &mut self,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<UpdateReport, IndexError> {
-        update::update(
-            &self.root,
-            &self.store_dir,
-            &mut self.store,
-            &self.text,
-            self.rebuilt.clone(),
-            progress,
-        )
+    /// Ranks by other weights than the built-in ones. They are not part of the store: the next
+    /// index that opens it ranks by its own.
+    pub fn set_weights(&mut self, weights: Weights) {
+        self.weights = weights;
     }
 
     /// Ranks the evidence for a request and packs it into a budget.
@@ -239,6 +251,21 @@ impl Index {
 
     /// What a file defines, outer before inner.
     ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// use countersign_index::Index;
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let data = tempfile::tempdir()?;
+    /// # std::fs::write(root.path().join("a.py"), "class Reader:\n    def read_line(self):\n        pass\n")?;
+    /// # std::fs::write(root.path().join("b.py"), "def main():\n    Reader().read_line()\n")?;
+    /// # let mut index = Index::open(root.path(), &data.path().join("index"))?;
+    /// # index.update(&mut |_| ControlFlow::Continue(()))?;
+    /// let names: Vec<_> = index.outline("a.py")?.into_iter().map(|symbol| symbol.name).collect();
+    /// assert_eq!(names, ["Reader", "read_line"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`IndexError::UnknownPath`] when the path is not in the index.
     pub fn outline(&self, path: &str) -> Result<Vec<Symbol>, IndexError> {
@@ -247,35 +274,64 @@ impl Index {
         store::symbols(self.store.reader(), snapshot.files[slot].row.id)
     }
 
-    /// What a file imports, in order, as written.
+    /// What a file imports, in order, as written, and which files of the tree that means, as far as
+    /// names alone tell it.
     ///
     /// # Errors
     /// [`IndexError::UnknownPath`] when the path is not in the index.
-    pub fn imports(&self, path: &str) -> Result<Vec<symbol::Import>, IndexError> {
+    pub fn imports(&self, path: &str) -> Result<Vec<Imported>, IndexError> {
         let snapshot = self.snapshot()?;
         let slot = snapshot.slot(path).ok_or_else(|| IndexError::UnknownPath { path: path.to_owned() })?;
-        store::imports(self.store.reader(), snapshot.files[slot].row.id)
+        let imports = store::imports(self.store.reader(), snapshot.files[slot].row.id)?;
+        let paths = resolve::Paths::new(snapshot.files.iter().map(|file| file.row.path.as_str()));
+        let language = snapshot.files[slot].row.language.as_deref().unwrap_or_default();
+        let resolved = imports.into_iter().map(|import| {
+            let files = resolve::resolve(language, path, &import.target, &paths);
+            Imported {
+                files: files.into_iter().filter(|file| *file != path).map(str::to_owned).collect(),
+                target: import.target,
+                line: import.line,
+            }
+        });
+        Ok(resolved.collect())
     }
 
     /// Where a name is used, by path and line. Files that changed since the last update are left
     /// out: their lines are elsewhere now.
     ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// use countersign_index::Index;
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let data = tempfile::tempdir()?;
+    /// # std::fs::write(root.path().join("a.py"), "class Reader:\n    def read_line(self):\n        pass\n")?;
+    /// # std::fs::write(root.path().join("b.py"), "def main():\n    Reader().read_line()\n")?;
+    /// # let mut index = Index::open(root.path(), &data.path().join("index"))?;
+    /// # index.update(&mut |_| ControlFlow::Continue(()))?;
+    /// let uses = index.references("read_line")?;
+    /// assert_eq!((uses[0].path.as_str(), uses[0].line), ("b.py", 2));
+    /// assert_eq!(uses[0].text, "Reader().read_line()");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When the store cannot be read.
     pub fn references(&self, name: &str) -> Result<Vec<Reference>, IndexError> {
         let snapshot = self.snapshot()?;
-        let mut by_path: BTreeMap<String, Vec<u32>> = BTreeMap::new();
-        for (path, line) in store::uses(self.store.reader(), name)? {
-            by_path.entry(path).or_default().push(line);
-        }
+        let (key, first_line) = (packed::name_key(name), name.lines().next().unwrap_or_default());
         let mut references = Vec::new();
-        for (path, lines) in by_path {
-            let Some(source) = snapshot.slot(&path).and_then(|slot| self.source(&snapshot, slot)) else {
+        for slot in rank::holding(&snapshot, name)? {
+            let lines = store::lines_of_use(self.store.reader(), snapshot.files[slot].row.id, key)?;
+            if lines.is_empty() {
                 continue;
-            };
+            }
+            let Some(source) = self.source(&snapshot, slot) else { continue };
             let text = line::Lines::new(&source);
-            references.extend(lines.into_iter().map(|line| Reference {
-                path: path.clone(),
+            // Another name may have the same key; the line tells.
+            let lines = lines.into_iter().filter(|line| text.text(*line).contains(first_line));
+            references.extend(lines.map(|line| Reference {
+                path: snapshot.files[slot].row.path.clone(),
                 line,
                 text: text.text(line).trim().chars().take(200).collect(),
             }));
@@ -284,6 +340,21 @@ impl Index {
     }
 
     /// The passages that resemble a text most, best first; ties by path and line.
+    ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// use countersign_index::Index;
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let data = tempfile::tempdir()?;
+    /// # std::fs::write(root.path().join("a.py"), "class Reader:\n    def read_line(self):\n        pass\n")?;
+    /// # std::fs::write(root.path().join("b.py"), "def main():\n    Reader().read_line()\n")?;
+    /// # let mut index = Index::open(root.path(), &data.path().join("index"))?;
+    /// # index.update(&mut |_| ControlFlow::Continue(()))?;
+    /// let hits = index.search("read a line", 1)?;
+    /// assert!(hits[0].text.contains("read_line"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -332,6 +403,8 @@ impl Index {
             lines: file.row.lines,
             language: file.row.language.clone(),
             kind: file.kind,
+            origin: file.origin.clone(),
+            indexed: file.row.indexed,
             encoding: file.row.encoding.clone(),
             syntax_errors: file.row.syntax_errors,
             gave_up: file.row.gave_up,
@@ -378,21 +451,19 @@ impl Index {
     fn read_material(&self, snapshot: &Snapshot, slot: Slot) -> Result<Option<Material>, IndexError> {
         let Some(source) = self.source(snapshot, slot) else { return Ok(None) };
         let (reader, id) = (self.store.reader(), snapshot.files[slot].row.id);
-        Ok(Some(Material {
-            source,
-            chunks: store::chunks(reader, id)?,
-            symbols: store::symbols(reader, id)?,
-        }))
+        let (chunks, symbols) = (store::chunks(reader, id)?, store::symbols(reader, id)?);
+        // An index that came from elsewhere may say anything of a text.
+        let fits = |start: u32, end: u32| source.get(start as usize..end as usize).is_some();
+        let is_sound = chunks.iter().all(|chunk| fits(chunk.start_byte, chunk.end_byte))
+            && symbols.iter().all(|symbol| fits(symbol.start_byte, symbol.end_byte));
+        Ok(is_sound.then_some(Material { source, chunks, symbols }))
     }
 
     /// The text of a file if it still is what was indexed.
     fn source(&self, snapshot: &Snapshot, slot: Slot) -> Option<String> {
         let row = &snapshot.files[slot].row;
-        let bytes = update::read_regular(&self.root.join(&row.path))?;
-        (*blake3::hash(&bytes).as_bytes() == row.hash)
-            .then(|| decode::decode(bytes))
-            .flatten()
-            .map(|(text, _)| text)
+        let content = file::Content::read(&self.root.join(&row.path))?;
+        (content.hash == row.hash).then(|| decode::decode(content.bytes)).flatten().map(|(text, _)| text)
     }
 }
 

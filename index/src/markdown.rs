@@ -42,9 +42,14 @@ fn close(heading: &mut Symbol, end_line: u32, lines: &Lines) {
 fn scan(lines: &Lines) -> Vec<(u32, usize, String)> {
     let mut found = Vec::new();
     let mut fence: Option<&str> = None;
-    for line in 1..=lines.count() {
+    let mut is_commented = false;
+    for line in behind_front_matter(lines)..=lines.count() {
         let text = lines.text(line).trim_end();
         let inner = text.trim_start();
+        if fence.is_none() && (is_commented || inner.starts_with("<!--")) {
+            is_commented = !inner.contains("-->");
+            continue;
+        }
         let mark = ["```", "~~~"].into_iter().find(|mark| inner.starts_with(mark));
         match (fence, mark) {
             (None, Some(mark)) => fence = Some(mark),
@@ -68,6 +73,13 @@ fn scan(lines: &Lines) -> Vec<(u32, usize, String)> {
         }
     }
     found
+}
+
+/// First line behind a block of settings between `---` at the beginning of the text.
+fn behind_front_matter(lines: &Lines) -> u32 {
+    let is_rule = |line: u32| lines.text(line).trim_end() == "---";
+    let end = if is_rule(1) { (2..=lines.count()).find(|&line| is_rule(line)) } else { None };
+    end.map_or(1, |end| end + 1)
 }
 
 fn push(found: &mut Vec<(u32, usize, String)>, line: u32, level: usize, title: &str) {
@@ -106,6 +118,8 @@ mod tests {
     #[test]
     fn what_only_looks_like_a_heading() {
         check("```sh\n# comment\n```\n#hashtag\n####### seven\n\n---\n- item\n---\n", &[]);
+        check("---\ntitle: a\n---\n# b\n", &[("b", 4, 4, None)]);
+        check("<!--\n# in\n-->\n<!-- # in -->\n", &[]);
         check("~~~\n```\n# in\n~~~\n# out\n", &[("out", 5, 5, None)]);
     }
 }

@@ -37,6 +37,13 @@ pub struct TailEntry {
     pub definitions: Vec<String>,
 }
 
+impl TailEntry {
+    /// What it costs in a pack.
+    pub fn tokens(&self) -> u32 {
+        tokens(self.path.len() + self.definitions.iter().map(|name| name.len() + 2).sum::<usize>())
+    }
+}
+
 /// The evidence of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pack {
@@ -123,8 +130,7 @@ pub fn pack(
         ranking.files.iter().enumerate().filter(|(rank, _)| taken.get(rank).is_none_or(BTreeSet::is_empty))
     {
         let entry = TailEntry { path: paths(ranked.1.slot), definitions: definitions(ranked.1.slot) };
-        let cost =
-            tokens(entry.path.len() + entry.definitions.iter().map(|name| name.len() + 2).sum::<usize>());
+        let cost = entry.tokens();
         if pack.tail.len() == weights.tail_paths || pack.tokens + cost > budget {
             break;
         }

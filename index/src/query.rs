@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::LazyLock;
 
-use crate::token::{split, tokens, words};
+use crate::boilerplate::is_boilerplate;
+use crate::look::{is_code_like, is_import, is_number_of_issue};
+use crate::token::{composed, split, tokens, words};
 use crate::weights::QueryWeights;
 
 /// Terms of a request that are looked up; of a longer request the heaviest.
@@ -17,8 +19,8 @@ const LONGEST_REQUEST: usize = 256 * 1024;
 pub struct Query {
     /// By text.
     pub terms: Vec<Term>,
-    /// Whole names as written, by text.
-    pub names: Vec<String>,
+    /// Whole names as written, by text, with their weight.
+    pub names: Vec<(String, f64)>,
     /// In order of appearance, without doubles.
     pub paths: Vec<Mention>,
     /// Innermost first.
@@ -87,7 +89,6 @@ const FEWEST_TERMS: usize = 2;
 #[derive(Default)]
 struct Tally {
     counts: BTreeMap<Part, u32>,
-    is_code_like: bool,
     word: String,
 }
 
@@ -95,14 +96,15 @@ struct Tally {
 pub fn analyse(request: &str, weights: &QueryWeights) -> Query {
     let end =
         (0..=request.len().min(LONGEST_REQUEST)).rev().find(|at| request.is_char_boundary(*at)).unwrap_or(0);
-    let request = &request[..end];
+    let request = &composed(&request[..end]);
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     let mut compounds: BTreeMap<String, (f64, String)> = BTreeMap::new();
     let mut query = Query::default();
-    let mut names = BTreeSet::new();
+    let mut names: BTreeMap<String, f64> = BTreeMap::new();
     let mut calls_first = false;
     for (part, line) in parts(request) {
-        tally(part, line, Stops::All, &mut tallies, &mut names);
+        tally(part, line, Stops::All, &mut tallies);
+        identifiers(part, line, weights, &mut names);
         if part != Part::Code {
             let weight = if part == Part::Title { weights.compound_title } else { weights.compound_prose };
             neighbours(line, weight, &mut compounds);
@@ -110,7 +112,10 @@ pub fn analyse(request: &str, weights: &QueryWeights) -> Query {
         if part == Part::Title {
             query.about = about(line);
         }
-        mentions(part, line, &mut query.paths);
+        // What a pasted example imports is what it uses, and seldom what is wrong.
+        if part != Part::Code || !is_import(line) {
+            mentions(part, line, &mut query.paths);
+        }
         if let Some(frame) = frame(line) {
             calls_first |= line.trim_start().starts_with("at ");
             query.frames.push(frame);
@@ -122,7 +127,7 @@ pub fn analyse(request: &str, weights: &QueryWeights) -> Query {
     }
     if tallies.len() < FEWEST_TERMS {
         for (part, line) in parts(request) {
-            tally(part, line, Stops::Short, &mut tallies, &mut names);
+            tally(part, line, Stops::Short, &mut tallies);
         }
     }
     let mut seen = BTreeSet::new();
@@ -147,21 +152,22 @@ fn weigh(
             };
             weight * (1.0 + f64::from(count).ln())
         });
-        let weight = parts.sum::<f64>() + if tally.is_code_like { weights.identifier } else { 0.0 };
+        let weight = parts.sum();
         terms.insert(text.clone(), Term { text, weight, word: tally.word, is_compound: false });
     }
     for (text, (weight, word)) in compounds {
         // A name that was also written as one word is already there, with at least this weight.
         terms.entry(text.clone()).or_insert(Term { text, weight, word, is_compound: true });
     }
-    let mut terms: Vec<Term> = terms.into_values().collect();
+    let mut terms: Vec<Term> = terms.into_values().filter(|term| term.weight > 0.0).collect();
     terms.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.text.cmp(&b.text)));
     terms.truncate(MOST_TERMS);
     terms.sort_by(|a, b| a.text.cmp(&b.text));
     terms
 }
 
-/// The lines of a request with the part they belong to. Comments of issue templates are dropped.
+/// The lines of a request with the part they belong to. Comments of issue templates, and what
+/// programs and templates write into every report, are dropped.
 fn parts(request: &str) -> Vec<(Part, &str)> {
     let mut out = Vec::new();
     let mut fenced = false;
@@ -177,7 +183,7 @@ fn parts(request: &str) -> Vec<(Part, &str)> {
             fenced = !fenced;
             continue;
         }
-        if inner.is_empty() {
+        if inner.is_empty() || !out.is_empty() && is_boilerplate(inner) {
             continue;
         }
         if inner.starts_with("Traceback (most recent call last)") {
@@ -212,25 +218,13 @@ enum Stops {
     Short,
 }
 
-fn tally(
-    part: Part,
-    line: &str,
-    stops: Stops,
-    tallies: &mut BTreeMap<String, Tally>,
-    names: &mut BTreeSet<String>,
-) {
+fn tally(part: Part, line: &str, stops: Stops, tallies: &mut BTreeMap<String, Tally>) {
     for word in words(line) {
-        let quoted = is_quoted(line, word.start, word.text.len());
-        let code_like = quoted || looks_like_code(line, word.start, word.text);
-        let counted_now = is_stop_word(word.text) && !code_like;
+        let counted_now = is_stop_word(word.text) && !is_code_like(line, word);
         match stops {
-            Stops::All if counted_now => continue,
+            Stops::All if counted_now || is_number_of_issue(line, word) => continue,
             Stops::Short if !counted_now || word.text.len() < 4 => continue,
             _ => {}
-        }
-        let starts_big = word.text.starts_with(|c: char| c.is_uppercase());
-        if word.text.len() >= 3 && (code_like || starts_big) && !is_stop_word(word.text) {
-            names.insert(word.text.to_owned());
         }
         let found = tokens(word.text);
         let several = found.len() > 1;
@@ -240,10 +234,21 @@ fn tally(
             }
             let tally = tallies.entry(token).or_default();
             *tally.counts.entry(part).or_default() += 1;
-            tally.is_code_like |= code_like;
             if tally.word.is_empty() {
                 tally.word = word.text.to_owned();
             }
+        }
+    }
+}
+
+/// Words that may be whole names in the source: those that look like code. A capital letter alone
+/// says nothing, for every sentence begins with one.
+fn identifiers(part: Part, line: &str, weights: &QueryWeights, names: &mut BTreeMap<String, f64>) {
+    let weight = if part == Part::Code { weights.name_in_code } else { 1.0 };
+    for word in words(line) {
+        if word.text.len() >= 3 && !is_stop_word(word.text) && is_code_like(line, word) {
+            let known = names.entry(word.text.to_owned()).or_default();
+            *known = known.max(weight);
         }
     }
 }
@@ -285,40 +290,13 @@ fn neighbours(line: &str, weight: f64, compounds: &mut BTreeMap<String, (f64, St
     }
 }
 
-fn is_quoted(line: &str, start: usize, length: usize) -> bool {
-    let before = line[..start].matches('`').count();
-    before % 2 == 1 && line[start + length..].contains('`')
-}
-
-/// An underscore inside, a capital after a small letter, a call, a part of `a.b` or `a::b`, or of a
-/// flag such as `--no-color`.
-fn looks_like_code(line: &str, start: usize, word: &str) -> bool {
-    let after = &line[start + word.len()..];
-    let before = &line[..start];
-    let inner = word.trim_matches('_');
-    let mixed = word.chars().zip(word.chars().skip(1)).any(|(a, b)| a.is_lowercase() && b.is_uppercase());
-    let continues = |text: &str| text.chars().next().is_some_and(|c| c.is_alphanumeric() || c == '_');
-    let joined = after.strip_prefix('.').is_some_and(continues)
-        || after.strip_prefix("::").is_some_and(continues)
-        || before.ends_with("::")
-        || (before.ends_with('.')
-            && before[..before.len() - 1].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
-    let hyphenated = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '-').map_or(0, |at| {
-        // The found character may have several bytes.
-        at + before[at..].chars().next().map_or(0, char::len_utf8)
-    });
-    let flag = before[hyphenated..].starts_with("--");
-    inner.contains('_') || inner.len() < word.len() || mixed || after.starts_with('(') || joined || flag
-}
-
 fn about(title: &str) -> About {
     let mut about = About::default();
     for word in words(title) {
         match word.text.to_ascii_lowercase().as_str() {
             "test" | "tests" | "testing" | "testcase" | "testsuite" => about.tests = true,
-            "doc" | "docs" | "documentation" | "readme" | "changelog" | "docstring" | "tutorial" => {
-                about.documents = true
-            }
+            "doc" | "docs" | "documentation" | "readme" | "changelog" | "docstring" | "tutorial"
+            | "example" | "examples" => about.documents = true,
             "config" | "configuration" | "ci" | "workflow" | "toml" | "yaml" | "cargo" | "dependency"
             | "dependencies" => about.configuration = true,
             _ => {}
@@ -452,7 +430,7 @@ mod tests {
         let query = query("Parser crash\n\nthe printer is slow\n\n```\nlexer\n```\n");
         assert_eq!(
             (weight(&query, "parser"), weight(&query, "printer"), weight(&query, "lexer")),
-            (2.0, 1.0, 0.7)
+            (2.0, 1.0, 0.5)
         );
         assert_eq!(weight(&query, "the"), 0.0);
     }
@@ -462,17 +440,17 @@ mod tests {
         let query = query("wrong line ending in `is` and write_all(x)");
         assert_eq!(weight(&query, "linend"), 2.0);
         assert!(query.terms.iter().find(|term| term.text == "linend").unwrap().is_compound);
-        assert_eq!(weight(&query, "is"), 2.5, "a stop word in backticks is meant");
-        assert_eq!(weight(&query, "writall"), 2.5);
-        assert!(query.names.contains(&"write_all".to_owned()));
+        assert_eq!(weight(&query, "is"), 2.0, "a stop word in backticks is meant");
+        assert_eq!(weight(&query, "writall"), 2.0);
+        assert!(query.names.contains(&("write_all".to_owned(), 1.0)));
     }
 
     #[test]
     fn flags_are_names_and_a_short_request_keeps_its_words() {
         let flag = query("add a --version flag, not –version or a-version");
-        assert_eq!(weight(&flag, "version"), 2.5);
+        assert_eq!(weight(&flag, "version"), 2.0);
         let color = query("ignore --no-color");
-        assert_eq!((weight(&color, "color"), weight(&color, "no")), (2.5, 2.5));
+        assert_eq!((weight(&color, "color"), weight(&color, "no")), (2.0, 2.0));
         assert!(weight(&query("which version is it"), "version") > 0.0);
         assert_eq!(weight(&query("which version is it"), "is"), 0.0);
         assert_eq!(weight(&query("the parser and printer of this version"), "version"), 0.0);
@@ -516,6 +494,54 @@ mod tests {
     #[test]
     fn comments_of_templates_are_dropped() {
         assert_eq!(weight(&query("title\n<!-- describe\nyour parser -->\nlexer"), "parser"), 0.0);
+    }
+
+    #[test]
+    fn the_first_line_says_what_kind_of_file_is_meant() {
+        let about = |request: &str| {
+            let about = query(request).about;
+            (about.tests, about.documents, about.configuration)
+        };
+        assert_eq!(about("a flaky test of the parser"), (true, false, false));
+        assert_eq!(about("missing validation in the oauth example"), (false, true, false));
+        assert_eq!(about("bump a dependency in CI"), (false, false, true));
+        assert_eq!(
+            about("the parser is slow\n\nsee tests, docs, examples and configuration"),
+            (false, false, false)
+        );
+    }
+
+    #[test]
+    fn numbers_of_issues_are_no_words() {
+        assert_eq!(weight(&query("switch parsers (#6061), see #12, not a #define"), "6061"), 0.0);
+        assert!(weight(&query("accept #define in 6061"), "6061") > 0.0);
+    }
+
+    #[test]
+    fn boilerplate_is_dropped_but_not_from_the_title() {
+        let terms = query("parser crash\n\nnumpy 1.21.0\n- [x] printer").terms;
+        let left: Vec<_> = terms.iter().map(|term| term.text.as_str()).collect();
+        assert_eq!(left, ["crash", "parser", "parsercrash"]);
+        assert!(weight(&query("numpy 1.21.0"), "numpi") > 0.0);
+    }
+
+    #[test]
+    fn what_an_example_imports_is_not_named() {
+        let example = "boom\n```\nimport numpy.linalg\n>>> from a.b import c\nd.e.f()\n```\nsee g.h.i";
+        let modules: Vec<_> = query(example)
+            .paths
+            .into_iter()
+            .filter(|mention| mention.kind == MentionKind::Module)
+            .map(|mention| mention.parts.join("."))
+            .collect();
+        assert_eq!(modules, ["d.e.f", "g.h.i"]);
+    }
+
+    #[test]
+    fn names_of_an_example_count_half() {
+        let names = query("Boom in `parse_line` of Printer\n```\nparse_line(read_all(Reader()))\n```").names;
+        let expected = [("Reader", 0.5), ("parse_line", 1.0), ("read_all", 0.5)];
+        assert_eq!(names, expected.map(|(name, weight)| (name.to_owned(), weight)));
     }
 
     proptest::proptest! {

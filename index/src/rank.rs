@@ -8,6 +8,7 @@ use crate::history;
 use crate::kind::FileKind;
 use crate::ledger::{RequestTerm, Rule, RulePoints};
 use crate::mention;
+use crate::origin::OriginKind;
 use crate::query::Query;
 use crate::snapshot::{Slot, Snapshot};
 use crate::text::In;
@@ -61,6 +62,21 @@ struct Found<'a> {
     names: Vec<u32>,
 }
 
+/// Files that may hold a name: those with all its search tokens, or all files when it has none.
+pub fn holding(snapshot: &Snapshot, name: &str) -> Result<Vec<Slot>, IndexError> {
+    let mut slots: Option<std::collections::BTreeSet<Slot>> = None;
+    for token in crate::token::tokens(name) {
+        let with = snapshot.view.postings(In::Body, &token)?;
+        let with = with.into_iter().filter_map(|(document, _)| snapshot.slots[document as usize]);
+        let with: std::collections::BTreeSet<Slot> = with.map(|slot| slot as Slot).collect();
+        slots = Some(match slots {
+            Some(slots) => &slots & &with,
+            None => with,
+        });
+    }
+    Ok(slots.map_or_else(|| (0..snapshot.files.len()).collect(), |slots| slots.into_iter().collect()))
+}
+
 /// Ranks every file that any rule speaks for.
 pub fn rank(
     snapshot: &Snapshot,
@@ -91,7 +107,7 @@ pub fn rank(
         });
         found.push(Found { word: &term.word, weight: term.weight, body, names });
     }
-    let chunk_scores = score_chunks(snapshot, &found, weights);
+    let mut chunk_scores = score_chunks(snapshot, &found, weights);
     let (tagged, unknown_tags) = mention::tagged(snapshot, tags);
     let frames = mention::frames(snapshot, query);
     let signals: Vec<(Rule, f64, Signal)> = vec![
@@ -102,7 +118,7 @@ pub fn rank(
             weights.rules.frame,
             frames.iter().map(|(slot, frame)| (*slot, (frame.value, frame.detail.clone()))).collect(),
         ),
-        (Rule::Chunk, weights.rules.chunk, chunk_signal(&chunk_scores, weights)),
+        (Rule::Chunk, weights.rules.chunk, chunk_signal(&mut chunk_scores, weights)),
         (Rule::File, weights.rules.file, score_files(snapshot, &found, weights)),
         (Rule::History, weights.rules.history, history::score(snapshot, query, &weights.history)),
         (Rule::Path, weights.rules.path, score_paths(snapshot, query)?),
@@ -111,19 +127,21 @@ pub fn rank(
         (Rule::Definition, weights.rules.definition, score_definitions(snapshot, query)?),
         (Rule::DefinitionTokens, weights.rules.definition_tokens, score_names(snapshot, &found)),
     ];
-    let mut rules: BTreeMap<Slot, Vec<RulePoints>> = BTreeMap::new();
+    let mut rules: Vec<Vec<RulePoints>> = vec![Vec::new(); snapshot.files.len()];
     for (rule, weight, signal) in signals {
         let best = signal.values().map(|(value, _)| *value).fold(0.0, f64::max);
         if best <= 0.0 {
             continue;
         }
         for (slot, (value, detail)) in signal {
-            rules.entry(slot).or_default().push(RulePoints { rule, points: weight * value / best, detail });
+            rules[slot].push(RulePoints { rule, points: weight * value / best, detail });
         }
     }
     let mut chunks = chunk_scores;
     let mut files: Vec<Ranked> = rules
         .into_iter()
+        .enumerate()
+        .filter(|(_, rules)| !rules.is_empty())
         .map(|(slot, mut rules)| {
             adjust(snapshot, slot, query, weights, &mut rules);
             Ranked {
@@ -141,7 +159,8 @@ pub fn rank(
     Ok(Ranking { files, terms, unknown_tags })
 }
 
-/// Takes points from kinds of files the request is not about, and gives the tie-breaker.
+/// Takes points from kinds of files the request is not about and from files that are not written
+/// here by hand, and gives the tie-breaker.
 fn adjust(snapshot: &Snapshot, slot: Slot, query: &Query, weights: &Weights, rules: &mut Vec<RulePoints>) {
     let file = &snapshot.files[slot];
     let (factor, detail) = match file.kind {
@@ -152,14 +171,28 @@ fn adjust(snapshot: &Snapshot, slot: Slot, query: &Query, weights: &Weights, rul
         }
         _ => (1.0, ""),
     };
-    if factor < 1.0 {
+    let by_kind = (Rule::Kind, factor, detail.to_owned());
+    let is_meant = rules.iter().any(|rule| matches!(rule.rule, Rule::Tag | Rule::Mention));
+    let by_origin = file.origin.as_ref().filter(|_| !is_meant).map(|origin| {
+        let factor = match origin.kind {
+            OriginKind::Generated => weights.discount.generated,
+            OriginKind::Vendored => weights.discount.vendored,
+            OriginKind::Minified => weights.discount.minified,
+            OriginKind::Lock => weights.discount.lock,
+        };
+        (Rule::Origin, factor, format!("{}, {}", origin.kind.name(), origin.reason))
+    });
+    for (rule, factor, detail) in
+        [by_kind].into_iter().chain(by_origin).filter(|(_, factor, _)| *factor < 1.0)
+    {
+        // The second discount is taken from what the first one left.
         let evidence: f64 = rules
             .iter()
             .filter(|rule| !matches!(rule.rule, Rule::Tag | Rule::Mention | Rule::Frame))
             .map(|rule| rule.points)
             .sum();
         let detail = format!("{detail}: x{factor}");
-        rules.push(RulePoints { rule: Rule::Kind, points: evidence * (factor - 1.0), detail });
+        rules.push(RulePoints { rule, points: evidence * (factor - 1.0), detail });
     }
     if let Some(state) = &file.row.git {
         rules.push(RulePoints { rule: Rule::Changed, points: weights.rules.changed, detail: state.clone() });
@@ -170,7 +203,6 @@ fn adjust(snapshot: &Snapshot, slot: Slot, query: &Query, weights: &Weights, rul
 #[derive(Debug, Clone, Default)]
 struct ChunkScores {
     chunks: Vec<(u32, f64)>,
-    words: Vec<(f64, usize)>,
     detail: String,
 }
 
@@ -179,17 +211,44 @@ fn idf(total: f64, with: f64) -> f64 {
     (1.0 + (total - with + 0.5) / (with + 0.5)).ln()
 }
 
+/// What each file gained by which word; by slot. Files are many and most of them gain something from
+/// a common word, so that a place for each is quicker than a map.
+struct Gains {
+    by_slot: Vec<Vec<(f64, usize)>>,
+}
+
+impl Gains {
+    fn new(snapshot: &Snapshot) -> Gains {
+        Gains { by_slot: vec![Vec::new(); snapshot.files.len()] }
+    }
+
+    fn add(&mut self, slot: u32, gain: f64, word: usize) {
+        self.by_slot[slot as usize].push((gain, word));
+    }
+
+    /// The sum for each file that gained anything, with the words that earned most.
+    fn into_signal(self, found: &[Found]) -> Signal {
+        let gained = self.by_slot.into_iter().enumerate().filter(|(_, gains)| !gains.is_empty());
+        let value = |(slot, mut gains): (Slot, Vec<(f64, usize)>)| {
+            let sum = gains.iter().map(|(gain, _)| *gain).fold(0.0, |sum, gain| sum + gain);
+            (slot, (sum, best_words(&mut gains, found)))
+        };
+        gained.map(value).collect()
+    }
+}
+
 fn score_chunks(snapshot: &Snapshot, found: &[Found], weights: &Weights) -> BTreeMap<Slot, ChunkScores> {
     let documents = &snapshot.view.documents;
     let total = snapshot.chunk_count as f64;
     let average = (snapshot.token_count as f64 / total.max(1.0)).max(1.0);
     let (k1, b) = (weights.chunk.k1, weights.chunk.b);
     let mut scores = vec![0.0f64; documents.file.len()];
-    let mut files: BTreeMap<Slot, ChunkScores> = BTreeMap::new();
-    let mut by_word: Vec<BTreeMap<u32, f64>> = Vec::new();
-    for term in found {
+    let mut gains = Gains::new(snapshot);
+    // Of the current word: the best gain in each file, and the files that have one.
+    let mut best = vec![0.0f64; snapshot.files.len()];
+    let mut gained: Vec<u32> = Vec::new();
+    for (word, term) in found.iter().enumerate() {
         let idf = idf(total, term.body.len() as f64);
-        let mut best: BTreeMap<u32, f64> = BTreeMap::new();
         for &(document, count) in &term.body {
             let length = f64::from(documents.length[document as usize]);
             let count = f64::from(count);
@@ -197,39 +256,41 @@ fn score_chunks(snapshot: &Snapshot, found: &[Found], weights: &Weights) -> BTre
                 term.weight * idf * count * (k1 + 1.0) / (count + k1 * (1.0 - b + b * length / average));
             scores[document as usize] += gain;
             if let Some(slot) = snapshot.slots[document as usize] {
-                let best = best.entry(slot).or_default();
+                let best = &mut best[slot as usize];
+                if *best == 0.0 {
+                    gained.push(slot);
+                }
                 *best = best.max(gain);
             }
+        }
+        for slot in gained.drain(..) {
+            gains.add(slot, std::mem::take(&mut best[slot as usize]), word);
         }
         for &document in &term.names {
             if snapshot.slots[document as usize].is_some() {
                 scores[document as usize] += weights.chunk.definition_boost * idf * term.weight;
             }
         }
-        by_word.push(best);
     }
+    let mut chunks: Vec<Vec<(u32, f64)>> = vec![Vec::new(); snapshot.files.len()];
     for (document, &score) in scores.iter().enumerate() {
         if let Some(slot) = snapshot.slots[document].filter(|_| score > 0.0) {
-            files.entry(slot as Slot).or_default().chunks.push((documents.ordinal[document], score));
+            chunks[slot as usize].push((documents.ordinal[document], score));
         }
     }
-    for (word, best) in by_word.iter().enumerate() {
-        for (slot, gain) in best {
-            if let Some(scores) = files.get_mut(&(*slot as Slot)) {
-                scores.words.push((*gain, word));
-            }
-        }
-    }
-    for scores in files.values_mut() {
-        scores.chunks.sort_by_key(|(ordinal, _)| *ordinal);
-        scores.detail = best_words(&mut scores.words, found);
-    }
+    let files = chunks.into_iter().zip(gains.by_slot).enumerate();
+    let files = files.filter(|(_, (chunks, _))| !chunks.is_empty());
     files
+        .map(|(slot, (mut chunks, mut gains))| {
+            chunks.sort_unstable_by_key(|(ordinal, _)| *ordinal);
+            (slot, ChunkScores { chunks, detail: best_words(&mut gains, found) })
+        })
+        .collect()
 }
 
 /// The words that gained most, most first.
 fn best_words(gains: &mut [(f64, usize)], found: &[Found]) -> String {
-    gains.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    gains.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let mut words: Vec<&str> = Vec::new();
     for (_, word) in gains.iter() {
         let word = found[*word].word;
@@ -240,10 +301,10 @@ fn best_words(gains: &mut [(f64, usize)], found: &[Found]) -> String {
     words.join(", ")
 }
 
-fn chunk_signal(scores: &BTreeMap<Slot, ChunkScores>, weights: &Weights) -> Signal {
+fn chunk_signal(scores: &mut BTreeMap<Slot, ChunkScores>, weights: &Weights) -> Signal {
     let value = |chunks: &[(u32, f64)]| {
         let mut best: Vec<f64> = chunks.iter().map(|(_, score)| *score).collect();
-        best.sort_by(|a, b| b.total_cmp(a));
+        best.sort_unstable_by(|a, b| b.total_cmp(a));
         let mut factor = 1.0;
         let mut sum = 0.0;
         for score in best.iter().take(weights.chunk.best) {
@@ -252,67 +313,66 @@ fn chunk_signal(scores: &BTreeMap<Slot, ChunkScores>, weights: &Weights) -> Sign
         }
         sum
     };
-    scores.iter().map(|(slot, scores)| (*slot, (value(&scores.chunks), scores.detail.clone()))).collect()
+    let signal = |(slot, scores): (&Slot, &mut ChunkScores)| {
+        (*slot, (value(&scores.chunks), std::mem::take(&mut scores.detail)))
+    };
+    scores.iter_mut().map(signal).collect()
 }
 
 fn score_files(snapshot: &Snapshot, found: &[Found], weights: &Weights) -> Signal {
     let total = snapshot.files.len() as f64;
     let average = (snapshot.token_count as f64 / total.max(1.0)).max(1.0);
     let (k1, b) = (weights.file.k1, weights.file.b);
-    let mut scores: BTreeMap<Slot, (f64, Vec<(f64, usize)>)> = BTreeMap::new();
+    let mut gains = Gains::new(snapshot);
+    let mut counts = vec![0u64; snapshot.files.len()];
+    let mut counted: Vec<u32> = Vec::new();
     for (word, term) in found.iter().enumerate() {
-        let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
         for &(document, count) in &term.body {
             if let Some(slot) = snapshot.slots[document as usize] {
-                *counts.entry(slot).or_default() += u64::from(count);
+                if counts[slot as usize] == 0 {
+                    counted.push(slot);
+                }
+                counts[slot as usize] += u64::from(count);
             }
         }
-        let idf = idf(total, counts.len() as f64);
-        for (slot, count) in counts {
+        let idf = idf(total, counted.len() as f64);
+        for slot in counted.drain(..) {
             let length = snapshot.files[slot as Slot].row.tokens as f64;
-            let count = count as f64;
+            let count = std::mem::take(&mut counts[slot as usize]) as f64;
             let gain =
                 term.weight * idf * count * (k1 + 1.0) / (count + k1 * (1.0 - b + b * length / average));
-            let entry = scores.entry(slot as Slot).or_default();
-            entry.0 += gain;
-            entry.1.push((gain, word));
+            gains.add(slot, gain, word);
         }
     }
-    scores
-        .into_iter()
-        .map(|(slot, (score, mut gains))| (slot, (score, best_words(&mut gains, found))))
-        .collect()
+    gains.into_signal(found)
 }
 
 /// Words of the request in names that the file defines.
 fn score_names(snapshot: &Snapshot, found: &[Found]) -> Signal {
     let total = snapshot.files.len() as f64;
-    let mut scores: BTreeMap<Slot, (f64, Vec<(f64, usize)>)> = BTreeMap::new();
+    let mut gains = Gains::new(snapshot);
     for (word, term) in found.iter().enumerate() {
-        let slots: std::collections::BTreeSet<u32> =
+        let mut slots: Vec<u32> =
             term.names.iter().filter_map(|document| snapshot.slots[*document as usize]).collect();
+        slots.sort_unstable();
+        slots.dedup();
         let gain = term.weight * idf(total, slots.len() as f64);
         for slot in slots {
-            let entry = scores.entry(slot as Slot).or_default();
-            entry.0 += gain;
-            entry.1.push((gain, word));
+            gains.add(slot, gain, word);
         }
     }
-    scores
-        .into_iter()
-        .map(|(slot, (score, mut gains))| (slot, (score, best_words(&mut gains, found))))
-        .collect()
+    gains.into_signal(found)
 }
 
 /// Identifiers of the request that the file defines.
 fn score_definitions(snapshot: &Snapshot, query: &Query) -> Result<Signal, IndexError> {
     let total = snapshot.files.len() as f64;
     let mut signal = Signal::new();
-    for name in &query.names {
+    for (name, weight) in &query.names {
         let documents = snapshot.view.postings(In::Defined, name)?;
         let slots: std::collections::BTreeSet<u32> =
             documents.iter().filter_map(|(document, _)| snapshot.slots[*document as usize]).collect();
-        let gain = (1.0 + total / slots.len().max(1) as f64).ln();
+        let gain = weight * (1.0 + total / slots.len().max(1) as f64).ln();
         for slot in slots {
             add(&mut signal, slot as Slot, gain, name);
         }

@@ -5,13 +5,16 @@
 use std::collections::HashMap;
 
 use crate::IndexError;
+use crate::attributes::Attributes;
 use crate::kind::{FileKind, of_path};
+use crate::origin::{self, Origin};
+use crate::past::{self, Past, Terms};
 use crate::store::{self, FileRow, Store};
 use crate::text::{Text, View};
 use crate::walk::SkipReason;
 
-/// Attempts to see store and full text of one update while another process writes.
-const ATTEMPTS: usize = 50;
+/// Attempts to open what a list of segments names while another process goes on to later ones.
+const ATTEMPTS: usize = 100;
 
 /// Position of a file among all files sorted by path.
 pub type Slot = usize;
@@ -31,17 +34,18 @@ pub struct Snapshot {
     pub skipped: Vec<(SkipReason, u64)>,
 }
 
-/// A file with what its path says.
+/// A file with what its path and `.gitattributes` say.
 pub struct File {
     pub row: FileRow,
     pub kind: FileKind,
+    pub origin: Option<Origin>,
 }
 
 /// A commit of the history, with paths as they are called today.
 pub struct Commit {
     pub time: i64,
     pub subject: String,
-    pub terms: String,
+    pub terms: Terms,
     /// Files that the commit touched, present or not.
     pub touched: usize,
     /// Those that still exist, ascending.
@@ -52,22 +56,22 @@ impl Snapshot {
     /// Reads the current generation.
     ///
     /// # Errors
-    /// [`IndexError::Unsettled`] when store and full text are not of one update and stay so.
+    /// [`IndexError::Unsettled`] when the full text is not what the store says.
     pub fn read(store: &Store, text: &Text) -> Result<Snapshot, IndexError> {
-        for attempt in 0..ATTEMPTS {
+        for _ in 0..ATTEMPTS {
             // Read transaction first: what it sees stays fixed while the full text is opened.
             let reader = store.reader();
             let transaction =
                 reader.unchecked_transaction().map_err(crate::error::store("beginning to read"))?;
-            let expected = store::meta(&transaction, "text")?.and_then(|text| text.parse().ok()).unwrap_or(0);
-            let before = text.generation()?;
-            let view = text.view()?;
-            if before == expected && text.generation()? == expected {
+            let list = store::meta(&transaction, "text")?;
+            if let Ok(view) = text.view(list.as_deref()) {
                 return Snapshot::assemble(&transaction, view);
             }
             drop(transaction);
-            // A writer is between its two commits, which takes it a moment.
-            std::thread::sleep(std::time::Duration::from_millis(attempt as u64));
+            // Another process may have committed and removed the segments in between.
+            if store.meta("text")? == list {
+                break;
+            }
         }
         Err(IndexError::Unsettled)
     }
@@ -79,15 +83,17 @@ impl Snapshot {
             rows.iter().enumerate().map(|(slot, row)| (row.id, slot as u32)).collect();
         let by_path: HashMap<&str, Slot> =
             rows.iter().enumerate().map(|(slot, row)| (row.path.as_str(), slot)).collect();
-        let history = follow_renames(store::history(connection)?, &by_path);
+        let history = present(past::read(connection)?, &by_path);
         let skipped = store::meta(connection, "skipped")?.unwrap_or_default();
+        let rules = store::meta(connection, "attributes")?.unwrap_or_default();
+        let attributes = Attributes::new(serde_json::from_str(&rules).unwrap_or_default());
         let slots = view.documents.file.iter().map(|id| by_id.get(id).copied()).collect();
         Ok(Snapshot {
             generation,
             slots,
             chunk_count: rows.iter().map(|row| u64::from(row.chunks)).sum(),
             token_count: rows.iter().map(|row| row.tokens).sum(),
-            files: rows.into_iter().map(|row| File { kind: of_path(&row.path), row }).collect(),
+            files: rows.into_iter().map(|row| file(row, &attributes)).collect(),
             view,
             history,
             skipped: serde_json::from_str(&skipped).unwrap_or_default(),
@@ -100,25 +106,27 @@ impl Snapshot {
     }
 }
 
-/// Walks from the newest commit to the oldest and calls each path by the name it has now.
-fn follow_renames(rows: Vec<store::CommitRow>, by_path: &HashMap<&str, Slot>) -> Vec<Commit> {
-    let mut now: HashMap<String, String> = HashMap::new();
-    rows.into_iter()
-        .map(|row| {
-            let mut slots = Vec::new();
-            let mut renamed = Vec::new();
-            let touched = row.touched.len();
-            for (path, before) in row.touched {
-                let path = now.get(&path).cloned().unwrap_or(path);
-                slots.extend(by_path.get(path.as_str()));
-                if let Some(before) = before {
-                    renamed.push((before, path));
-                }
-            }
-            now.extend(renamed);
-            slots.sort_unstable();
-            slots.dedup();
-            Commit { time: row.time, subject: row.subject, terms: row.terms, touched, slots }
-        })
-        .collect()
+fn file(row: FileRow, attributes: &Attributes) -> File {
+    let kind = match (of_path(&row.path), attributes.documentation(&row.path)) {
+        (FileKind::Source, Some(true)) => FileKind::Document,
+        (FileKind::Document, Some(false)) => FileKind::Source,
+        (kind, _) => kind,
+    };
+    let origin = origin::of_file(&row.path, row.origin.clone(), attributes);
+    File { kind, origin, row }
+}
+
+/// The history with the slots of the files that still exist.
+fn present(past: Past, by_path: &HashMap<&str, Slot>) -> Vec<Commit> {
+    let slots: Vec<Option<Slot>> =
+        past.paths.iter().map(|path| by_path.get(path.as_str()).copied()).collect();
+    let resolve = |commit: past::Resolved| {
+        let touched = commit.touched.len();
+        let mut present: Vec<Slot> =
+            commit.touched.iter().filter_map(|path| slots.get(*path as usize).copied().flatten()).collect();
+        present.sort_unstable();
+        present.dedup();
+        Commit { time: commit.time, subject: commit.subject, terms: commit.terms, touched, slots: present }
+    };
+    past.commits.into_iter().map(resolve).collect()
 }

@@ -1,14 +1,17 @@
 //! Owns the SQLite database, the truth of the index. It must not know ranking, tantivy or git.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::IndexError;
 use crate::error::store;
-use crate::symbol::{Chunk, Extracted, Symbol, SymbolKind};
+use crate::origin::Origin;
+use crate::packed;
+use crate::symbol::{Chunk, Extracted, Import, Symbol};
 
+/// How long an update waits for that of another process.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 const SCHEMA: &str = include_str!("../schema.sql");
 
 /// Everything an index depends on besides the tree: the schema, the code that fills it and the
@@ -20,13 +23,24 @@ pub fn version() -> String {
         include_str!("chunk.rs"),
         include_str!("decode.rs"),
         include_str!("extract.rs"),
+        include_str!("file.rs"),
         include_str!("git.rs"),
+        include_str!("guard.rs"),
         include_str!("lang.rs"),
+        include_str!("lang/table.rs"),
         include_str!("markdown.rs"),
+        include_str!("origin.rs"),
+        include_str!("../origins.toml"),
+        include_str!("packed.rs"),
+        include_str!("parse.rs"),
+        include_str!("past.rs"),
+        include_str!("seen.rs"),
         include_str!("symbol.rs"),
         include_str!("text.rs"),
         include_str!("token.rs"),
         include_str!("update.rs"),
+        include_str!("writer.rs"),
+        include_str!("yaml.rs"),
     ] {
         hash.update(part.as_bytes());
     }
@@ -58,19 +72,10 @@ pub struct FileRow {
     pub gave_up: bool,
     /// How the file differs from HEAD: `modified`, `new`, or `None`. Written by [`mark_git_state`].
     pub git: Option<String>,
-}
-
-/// A row of `commits`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommitRow {
-    pub id: Vec<u8>,
-    /// Seconds since the epoch, of the committer.
-    pub time: i64,
-    pub subject: String,
-    /// Tokens of the message, separated by spaces.
-    pub terms: String,
-    /// Path after the commit, and before it where it was renamed.
-    pub touched: Vec<(String, Option<String>)>,
+    /// Bytes that are indexed, from the first.
+    pub indexed: u64,
+    /// What the text says of where the file comes from.
+    pub origin: Option<Origin>,
 }
 
 /// The open database.
@@ -112,11 +117,11 @@ impl Store {
 
     fn connect(path: &Path) -> Result<Store, IndexError> {
         let connection = Connection::open(path).map_err(store("opening it"))?;
-        connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(store("opening it"))?;
+        connection.busy_timeout(PATIENCE).map_err(store("opening it"))?;
         // The database can be made again from the tree, so that a lost last transaction after a
         // power cut is harmless: NORMAL never damages a WAL database.
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;")
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 16777216;")
             .map_err(store("opening it"))?;
         connection.set_prepared_statement_cache_capacity(64);
         restrict(path)?;
@@ -155,6 +160,18 @@ impl Store {
         })
     }
 
+    /// Does `work` under the write lock, unless another process has it. Nothing is written.
+    pub fn if_free(&mut self, work: impl FnOnce(&Connection)) {
+        if self.connection.busy_timeout(std::time::Duration::ZERO).is_ok()
+            && let Ok(transaction) =
+                self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        {
+            work(&transaction);
+        }
+        // It was settable before.
+        let _ = self.connection.busy_timeout(PATIENCE);
+    }
+
     /// The connection, for reading.
     pub fn reader(&self) -> &Connection {
         &self.connection
@@ -169,10 +186,12 @@ impl Store {
 /// Whether the file is not, or no longer, a database.
 pub fn is_damage(error: &IndexError) -> bool {
     let IndexError::Store { source, .. } = error else { return false };
-    matches!(
-        source.sqlite_error_code(),
-        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt)
-    )
+    let is_unreadable = matches!(source, rusqlite::Error::FromSqlConversionFailure(..));
+    is_unreadable
+        || matches!(
+            source.sqlite_error_code(),
+            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt)
+        )
 }
 
 fn remove_database(path: &Path) -> Result<(), IndexError> {
@@ -225,7 +244,7 @@ pub fn set_meta(connection: &Connection, key: &str, value: &str) -> Result<(), I
 pub fn files(connection: &Connection) -> Result<Vec<FileRow>, IndexError> {
     let read = || {
         let mut statement = connection.prepare_cached(
-            "SELECT id, path, hash, blob, bytes, lines, tokens, chunks, language, encoding, syntax_errors, gave_up, git FROM files ORDER BY path",
+            "SELECT id, path, hash, blob, bytes, lines, tokens, chunks, language, encoding, syntax_errors, gave_up, git, indexed, origin FROM files ORDER BY path",
         )?;
         let rows = statement.query_map([], |row| {
             Ok(FileRow {
@@ -242,6 +261,8 @@ pub fn files(connection: &Connection) -> Result<Vec<FileRow>, IndexError> {
                 syntax_errors: row.get(10)?,
                 gave_up: row.get(11)?,
                 git: row.get(12)?,
+                indexed: row.get::<_, i64>(13)? as u64,
+                origin: row.get::<_, Option<String>>(14)?.as_deref().and_then(Origin::stored),
             })
         })?;
         rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -256,19 +277,25 @@ pub struct EncodingCount {
     pub files: u64,
     /// Files whose parser gave up.
     pub gave_up: u64,
+    /// Files of which only the beginning is indexed.
+    pub heads: u64,
 }
 
-/// Counts of files by encoding, by name.
-pub fn encodings(connection: &Connection) -> Result<Vec<EncodingCount>, IndexError> {
+/// Counts by encoding, by name, of the files that are not UTF-8, whose parser gave up, or that are
+/// indexed in part.
+pub fn unusual(connection: &Connection) -> Result<Vec<EncodingCount>, IndexError> {
     let read = || {
         let mut statement = connection.prepare_cached(
-            "SELECT encoding, count(*), sum(gave_up) FROM files GROUP BY encoding ORDER BY encoding",
+            "SELECT encoding, count(*), sum(gave_up), sum(indexed < bytes) FROM files
+             WHERE encoding <> 'utf-8' OR gave_up <> 0 OR indexed < bytes
+             GROUP BY encoding ORDER BY encoding",
         )?;
         let rows = statement.query_map([], |row| {
             Ok(EncodingCount {
                 name: row.get(0)?,
                 files: row.get::<_, i64>(1)? as u64,
                 gave_up: row.get::<_, i64>(2)? as u64,
+                heads: row.get::<_, i64>(3)? as u64,
             })
         })?;
         rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -279,33 +306,60 @@ pub fn encodings(connection: &Connection) -> Result<Vec<EncodingCount>, IndexErr
 /// Forgets every file; git state stays.
 pub fn clear_files(connection: &Connection) -> Result<(), IndexError> {
     connection
-        .execute_batch("DELETE FROM files; DELETE FROM chunks; DELETE FROM symbols; DELETE FROM names; DELETE FROM uses; DELETE FROM imports;")
+        .execute_batch(
+            "DELETE FROM files; DELETE FROM details; DELETE FROM seen; DELETE FROM meta WHERE key = 'text';",
+        )
         .map_err(store("clearing it"))
 }
 
-/// Compares every file with the tree of HEAD. Without a HEAD nothing is known of any file.
-pub fn mark_git_state(connection: &Connection) -> Result<(), IndexError> {
+/// Compares files with the tree of HEAD: those of these ids, or all. Without a HEAD nothing is
+/// known of any file.
+pub fn mark_git_state(connection: &Connection, only: Option<&[i64]>) -> Result<(), IndexError> {
+    const STATE: &str = "CASE
+        WHEN NOT EXISTS (SELECT 1 FROM head) OR length(files.blob) = 0 THEN NULL
+        ELSE (SELECT CASE WHEN instr(files.blob, head.blob) > 0 THEN NULL ELSE 'modified' END FROM head WHERE head.path = files.path
+              UNION ALL SELECT 'new' LIMIT 1)
+    END";
+    let mark = || -> rusqlite::Result<()> {
+        let Some(ids) = only else {
+            let sql = format!("UPDATE files SET git = {STATE} WHERE git IS NOT {STATE}");
+            return connection.execute(&sql, []).map(drop);
+        };
+        let mut statement =
+            connection.prepare_cached(&format!("UPDATE files SET git = {STATE} WHERE id = ?"))?;
+        ids.iter().try_for_each(|id| statement.execute([id]).map(drop))
+    };
+    mark().map_err(store("comparing with git"))
+}
+
+/// An id that no file has, greater than all.
+pub fn next_file_id(connection: &Connection) -> Result<i64, IndexError> {
     connection
-        .execute_batch(
-            "UPDATE files SET git = CASE
-                 WHEN NOT EXISTS (SELECT 1 FROM head) THEN NULL
-                 ELSE (SELECT CASE WHEN instr(files.blob, head.blob) > 0 THEN NULL ELSE 'modified' END FROM head WHERE head.path = files.path
-                       UNION ALL SELECT 'new' LIMIT 1)
-             END",
-        )
-        .map_err(store("comparing with git"))
+        .query_row("SELECT coalesce(max(id), 0) + 1 FROM files", [], |row| row.get(0))
+        .map_err(store("reading the files"))
+}
+
+/// How many documents the full text may have, removed ones counted: those of all files, and as many
+/// again as rewriting every file some times leaves behind.
+pub fn most_documents(connection: &Connection) -> Result<u64, IndexError> {
+    connection
+        .query_row("SELECT coalesce(sum(chunks), 0) + count(*) FROM files", [], |row| row.get::<_, i64>(0))
+        .map(|documents| (documents as u64).saturating_mul(8).saturating_add(1_000_000))
+        .map_err(store("reading the files"))
+}
+
+/// The hash of a file's content.
+pub fn hash(connection: &Connection, id: i64) -> Result<Option<[u8; 32]>, IndexError> {
+    connection
+        .prepare_cached("SELECT hash FROM files WHERE id = ?")
+        .and_then(|mut statement| statement.query_row([id], |row| row.get(0)).optional())
+        .map_err(store("reading the files"))
 }
 
 /// Forgets everything about a file.
 pub fn remove_file(connection: &Connection, id: i64) -> Result<(), IndexError> {
     let remove = || -> rusqlite::Result<()> {
-        for statement in [
-            "DELETE FROM files WHERE id = ?",
-            "DELETE FROM chunks WHERE file = ?",
-            "DELETE FROM symbols WHERE file = ?",
-            "DELETE FROM uses WHERE file = ?",
-            "DELETE FROM imports WHERE file = ?",
-        ] {
+        for statement in ["DELETE FROM files WHERE id = ?", "DELETE FROM details WHERE file = ?"] {
             connection.prepare_cached(statement)?.execute([id])?;
         }
         Ok(())
@@ -313,16 +367,11 @@ pub fn remove_file(connection: &Connection, id: i64) -> Result<(), IndexError> {
     remove().map_err(store("removing a file"))
 }
 
-/// Writes a file; `names` caches the ids of names within one update.
-pub fn insert_file(
-    connection: &Connection,
-    row: &FileRow,
-    extracted: &Extracted,
-    names: &mut HashMap<String, i64>,
-) -> Result<(), IndexError> {
-    let mut insert = || -> rusqlite::Result<()> {
+/// Writes a file.
+pub fn insert_file(connection: &Connection, row: &FileRow, extracted: &Extracted) -> Result<(), IndexError> {
+    let insert = || -> rusqlite::Result<()> {
         connection
-            .prepare_cached("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+            .prepare_cached("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
             .execute(params![
                 row.id,
                 row.path,
@@ -336,134 +385,60 @@ pub fn insert_file(
                 row.encoding,
                 row.syntax_errors,
                 row.gave_up,
-                row.git
+                row.git,
+                row.indexed as i64,
+                row.origin.as_ref().map(Origin::to_stored),
             ])?;
-        let mut statement = connection.prepare_cached("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)")?;
-        for (ordinal, c) in extracted.chunks.iter().enumerate() {
-            statement.execute(params![
-                row.id,
-                ordinal as i64,
-                c.start_line,
-                c.end_line,
-                c.start_byte,
-                c.end_byte
-            ])?;
-        }
-        let mut statement =
-            connection.prepare_cached("INSERT INTO symbols VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
-        for (ordinal, s) in extracted.symbols.iter().enumerate() {
-            statement.execute(params![
-                row.id,
-                ordinal as i64,
-                s.name,
-                s.kind.name(),
-                s.container,
-                s.signature,
-                s.start_line,
-                s.end_line,
-                s.start_byte,
-                s.end_byte,
-                s.doc
-            ])?;
-        }
-        let mut statement = connection.prepare_cached("INSERT INTO imports VALUES (?, ?, ?, ?)")?;
-        for (ordinal, import) in extracted.imports.iter().enumerate() {
-            statement.execute(params![row.id, ordinal as i64, import.target, import.line])?;
-        }
-        let mut statement = connection.prepare_cached("INSERT OR IGNORE INTO uses VALUES (?, ?, ?)")?;
-        for found in &extracted.references {
-            statement.execute(params![name_id(connection, names, &found.name)?, row.id, found.line])?;
-        }
+        connection.prepare_cached("INSERT INTO details VALUES (?, ?, ?, ?, ?)")?.execute(params![
+            row.id,
+            packed::pack_chunks(&extracted.chunks),
+            packed::pack_symbols(&extracted.symbols),
+            packed::pack_imports(&extracted.imports),
+            packed::pack_uses(&extracted.references),
+        ])?;
         Ok(())
     };
     insert().map_err(store("writing a file"))
 }
 
-fn name_id(connection: &Connection, names: &mut HashMap<String, i64>, name: &str) -> rusqlite::Result<i64> {
-    if let Some(&id) = names.get(name) {
-        return Ok(id);
-    }
-    let known = connection
-        .prepare_cached("SELECT id FROM names WHERE name = ?")?
-        .query_row([name], |row| row.get(0))
-        .optional()?;
-    let id = match known {
-        Some(id) => id,
-        None => {
-            connection.prepare_cached("INSERT INTO names (name) VALUES (?)")?.execute([name])?;
-            connection.last_insert_rowid()
-        }
+/// One column of `details`, unpacked; the default for a file that is not there.
+fn detail<T: Default>(
+    connection: &Connection,
+    column: &str,
+    file: i64,
+    unpack: impl Fn(&[u8]) -> Result<T, packed::Damaged>,
+) -> Result<T, IndexError> {
+    let read = || {
+        let sql = format!("SELECT {column} FROM details WHERE file = ?");
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut rows = statement.query([file])?;
+        let Some(row) = rows.next()? else { return Ok(T::default()) };
+        unpack(row.get_ref(0)?.as_blob()?).map_err(|damage| {
+            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, Box::new(damage))
+        })
     };
-    names.insert(name.to_owned(), id);
-    Ok(id)
+    read().map_err(store("reading what is known about a file"))
 }
 
 /// Chunks of a file, by place.
 pub fn chunks(connection: &Connection, file: i64) -> Result<Vec<Chunk>, IndexError> {
-    let read = || {
-        let mut statement = connection.prepare_cached(
-            "SELECT start_line, end_line, start_byte, end_byte FROM chunks WHERE file = ? ORDER BY ordinal",
-        )?;
-        let rows = statement.query_map([file], |row| {
-            Ok(Chunk {
-                start_line: row.get(0)?,
-                end_line: row.get(1)?,
-                start_byte: row.get(2)?,
-                end_byte: row.get(3)?,
-            })
-        })?;
-        rows.collect::<rusqlite::Result<Vec<_>>>()
-    };
-    read().map_err(store("reading chunks"))
+    detail(connection, "chunks", file, packed::unpack_chunks)
 }
 
 /// Symbols of a file, by place.
 pub fn symbols(connection: &Connection, file: i64) -> Result<Vec<Symbol>, IndexError> {
-    let read = || {
-        let mut statement = connection.prepare_cached(
-            "SELECT name, kind, container, signature, start_line, end_line, start_byte, end_byte, doc FROM symbols WHERE file = ? ORDER BY ordinal",
-        )?;
-        let rows = statement.query_map([file], |row| {
-            Ok(Symbol {
-                name: row.get(0)?,
-                // Only our own names are ever written; the version would differ otherwise.
-                kind: SymbolKind::by_name(&row.get::<_, String>(1)?).unwrap_or(SymbolKind::Function),
-                container: row.get(2)?,
-                signature: row.get(3)?,
-                start_line: row.get(4)?,
-                end_line: row.get(5)?,
-                start_byte: row.get(6)?,
-                end_byte: row.get(7)?,
-                doc: row.get(8)?,
-            })
-        })?;
-        rows.collect::<rusqlite::Result<Vec<_>>>()
-    };
-    read().map_err(store("reading symbols"))
+    detail(connection, "symbols", file, packed::unpack_symbols)
 }
 
 /// Imports of a file, by place.
-pub fn imports(connection: &Connection, file: i64) -> Result<Vec<crate::symbol::Import>, IndexError> {
-    let read = || {
-        let mut statement =
-            connection.prepare_cached("SELECT target, line FROM imports WHERE file = ? ORDER BY ordinal")?;
-        let rows = statement
-            .query_map([file], |row| Ok(crate::symbol::Import { target: row.get(0)?, line: row.get(1)? }))?;
-        rows.collect::<rusqlite::Result<Vec<_>>>()
-    };
-    read().map_err(store("reading imports"))
+pub fn imports(connection: &Connection, file: i64) -> Result<Vec<Import>, IndexError> {
+    detail(connection, "imports", file, packed::unpack_imports)
 }
 
-/// Where a name is used: path and line, by path then line.
-pub fn uses(connection: &Connection, name: &str) -> Result<Vec<(String, u32)>, IndexError> {
-    let read = || {
-        let mut statement = connection.prepare_cached(
-            "SELECT path, line FROM names JOIN uses ON uses.name = names.id JOIN files ON files.id = uses.file WHERE names.name = ? ORDER BY path, line",
-        )?;
-        let rows = statement.query_map([name], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        rows.collect::<rusqlite::Result<Vec<_>>>()
-    };
-    read().map_err(store("reading references"))
+/// Lines of a file on which a name of this key is used, ascending. Whether it is the name, the text
+/// tells.
+pub fn lines_of_use(connection: &Connection, file: i64, key: u32) -> Result<Vec<u32>, IndexError> {
+    detail(connection, "uses", file, |bytes| packed::lines_of(bytes, key))
 }
 
 /// Replaces the tree of HEAD.
@@ -477,62 +452,4 @@ pub fn set_head(connection: &Connection, entries: &[(String, Vec<u8>)]) -> Resul
         Ok(())
     };
     write().map_err(store("writing the tree of HEAD"))
-}
-
-/// The commits of `history`, newest first.
-pub fn history(connection: &Connection) -> Result<Vec<CommitRow>, IndexError> {
-    let read = || {
-        let mut statement = connection.prepare_cached(
-            "SELECT commits.id, time, subject, terms, touched FROM history JOIN commits ON commits.id = history.id ORDER BY position",
-        )?;
-        let rows = statement.query_map([], |row| {
-            let touched: String = row.get(4)?;
-            Ok(CommitRow {
-                id: row.get(0)?,
-                time: row.get(1)?,
-                subject: row.get(2)?,
-                terms: row.get(3)?,
-                touched: serde_json::from_str(&touched).unwrap_or_default(),
-            })
-        })?;
-        rows.collect::<rusqlite::Result<Vec<_>>>()
-    };
-    read().map_err(store("reading the history"))
-}
-
-/// Which of these commits are not in the cache yet.
-pub fn unknown_commits(connection: &Connection, ids: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, IndexError> {
-    let read = || -> rusqlite::Result<Vec<Vec<u8>>> {
-        let mut statement = connection.prepare_cached("SELECT 1 FROM commits WHERE id = ?")?;
-        let mut unknown = Vec::new();
-        for id in ids {
-            if !statement.exists([id])? {
-                unknown.push(id.clone());
-            }
-        }
-        Ok(unknown)
-    };
-    read().map_err(store("reading the history"))
-}
-
-/// Adds commits to the cache and sets which of all commits are the history, newest first. Cached
-/// commits that are no longer part of it are forgotten.
-pub fn set_history(connection: &Connection, new: &[CommitRow], order: &[Vec<u8>]) -> Result<(), IndexError> {
-    let write = || -> rusqlite::Result<()> {
-        let mut statement =
-            connection.prepare_cached("INSERT OR REPLACE INTO commits VALUES (?, ?, ?, ?, ?)")?;
-        for commit in new {
-            // A list of pairs of strings always serializes.
-            let touched = serde_json::to_string(&commit.touched).unwrap_or_default();
-            statement.execute(params![commit.id, commit.time, commit.subject, commit.terms, touched])?;
-        }
-        connection.execute("DELETE FROM history", [])?;
-        let mut statement = connection.prepare_cached("INSERT INTO history VALUES (?, ?)")?;
-        for (position, id) in order.iter().enumerate() {
-            statement.execute(params![position as i64, id])?;
-        }
-        connection.execute("DELETE FROM commits WHERE id NOT IN (SELECT id FROM history)", [])?;
-        Ok(())
-    };
-    write().map_err(store("writing the history"))
 }

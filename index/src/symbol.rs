@@ -3,15 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a symbol is.
+/// What a symbol is. Of two kinds that queries find for one definition, the first here counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SymbolKind {
     Function,
     Method,
+    Enum,
     Class,
     Struct,
-    Enum,
     Trait,
     Interface,
     Implementation,
@@ -21,14 +21,22 @@ pub enum SymbolKind {
     Constant,
     Field,
     Heading,
+    /// A key of a configuration or data file.
+    Key,
+    /// The selectors of a style rule, or the name of its animation.
+    Selector,
+    /// An element of markup with an id.
+    Element,
+    /// A table or view of a database.
+    Table,
 }
 
-const KINDS: [(SymbolKind, &str); 14] = [
+const KINDS: [(SymbolKind, &str); 18] = [
     (SymbolKind::Function, "function"),
     (SymbolKind::Method, "method"),
+    (SymbolKind::Enum, "enum"),
     (SymbolKind::Class, "class"),
     (SymbolKind::Struct, "struct"),
-    (SymbolKind::Enum, "enum"),
     (SymbolKind::Trait, "trait"),
     (SymbolKind::Interface, "interface"),
     (SymbolKind::Implementation, "implementation"),
@@ -38,6 +46,10 @@ const KINDS: [(SymbolKind, &str); 14] = [
     (SymbolKind::Constant, "constant"),
     (SymbolKind::Field, "field"),
     (SymbolKind::Heading, "heading"),
+    (SymbolKind::Key, "key"),
+    (SymbolKind::Selector, "selector"),
+    (SymbolKind::Element, "element"),
+    (SymbolKind::Table, "table"),
 ];
 
 impl SymbolKind {
@@ -57,10 +69,10 @@ impl SymbolKind {
         matches!(self, Class | Struct | Enum | Trait | Interface | Implementation)
     }
 
-    /// Whether a chunk begins where such a symbol does. Constants and fields are too small.
+    /// Whether a chunk begins where such a symbol does. Constants, keys and the like are too small.
     pub fn begins_chunk(self) -> bool {
         use SymbolKind::*;
-        !matches!(self, Constant | Field | Type)
+        !matches!(self, Constant | Field | Type | Key | Selector | Element)
     }
 }
 

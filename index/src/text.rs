@@ -1,26 +1,39 @@
 //! Owns the full-text part: a tantivy index of chunks and paths. It is derived and rebuildable.
+//! Which segments belong to it is for the store to say, in whose transaction it changes.
 //!
 //! tantivy serves for what it is good at, compressed postings in mapped files and their merging.
 //! Its scores are not used: its BM25 statistics count deleted documents, its lengths are rounded
 //! to a byte and its ties follow the layout of segments, so that two indexes of one tree would
 //! disagree. [`Postings`] are counted over living documents only, and lengths are exact.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+use tantivy::indexer::{LogMergePolicy, NoMergePolicy};
 use tantivy::postings::Postings as _;
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, Schema, TantivyDocument, TextFieldIndexing, TextOptions,
 };
 use tantivy::tokenizer::{TextAnalyzer, WhitespaceTokenizer};
-use tantivy::{DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, TERMINATED, Term};
+use tantivy::{DocSet, Index, IndexWriter, ReloadPolicy, TERMINATED, Term};
 
 use crate::IndexError;
+use crate::directory::Segments;
 use crate::error::text;
 
 /// Marks the document of a file's path among those of its chunks.
 const PATH_DOCUMENT: u64 = u64::MAX;
-/// Memory for unwritten postings; tantivy flushes a segment when it is used up.
-const WRITER_MEMORY: usize = 64 << 20;
+/// Memory for unwritten postings; tantivy flushes a segment when it is used up. A query asks every
+/// segment for every term, so that a large update makes few large ones.
+const LARGE_MEMORY: usize = 256 << 20;
+const SMALL_MEMORY: usize = 16 << 20;
+/// Files from which on an update is large.
+const LARGE_UPDATE: usize = 500;
+/// Segments with more documents are left alone until half of them are gone: merging them takes
+/// longer than the update that would cause it may.
+const LARGE_SEGMENT: usize = 20_000;
+const MOST_REMOVED: f32 = 0.5;
 
 /// What can be looked up.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +53,12 @@ struct Fields {
     basename: Field,
 }
 
+impl Fields {
+    fn searchable(self) -> [Field; 5] {
+        [self.body, self.names, self.defined, self.directories, self.basename]
+    }
+}
+
 /// A searchable field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum In {
@@ -50,11 +69,19 @@ pub enum In {
     Basename,
 }
 
-/// The open full-text index.
+/// The folder of a full-text index.
 pub struct Text {
-    index: Index,
-    reader: IndexReader,
-    fields: Fields,
+    folder: PathBuf,
+}
+
+/// What the store keeps of the full-text part.
+#[derive(Debug, Serialize, Deserialize)]
+struct List {
+    /// tantivy's list of segments.
+    segments: String,
+    /// Files of these segments with their lengths, by name: one that was lost or cut short, by a
+    /// crash of the machine too, is noticed.
+    files: BTreeMap<String, u64>,
 }
 
 /// One document to be written.
@@ -88,58 +115,139 @@ pub struct View {
 }
 
 impl Text {
-    /// Opens or creates the index in `directory`; an unreadable one is replaced, with the reason.
-    pub fn open(directory: &Path) -> Result<(Text, Option<String>), IndexError> {
-        let doing = "opening it";
-        std::fs::create_dir_all(directory).map_err(|error| IndexError::Directory {
-            path: directory.to_owned(),
-            reason: error.to_string(),
-        })?;
-        let (schema, fields) = schema();
-        let open = || -> Result<(Index, IndexReader), IndexError> {
-            let mapped = tantivy::directory::MmapDirectory::open(directory).map_err(text(doing))?;
-            let index = Index::open_or_create(mapped, schema.clone()).map_err(text(doing))?;
-            let analyzer = TextAnalyzer::builder(WhitespaceTokenizer::default()).build();
-            index.tokenizers().register("tokens", analyzer);
-            // Opens every segment, so that a lost file is noticed here.
-            let reader =
-                index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(text(doing))?;
-            Ok((index, reader))
-        };
-        let (opened, rebuilt) = match open() {
-            Ok(opened) => (opened, None),
-            Err(error) => {
-                std::fs::remove_dir_all(directory)
-                    .and_then(|()| std::fs::create_dir_all(directory))
-                    .map_err(|error| IndexError::Directory {
-                        path: directory.to_owned(),
-                        reason: error.to_string(),
-                    })?;
-                (open()?, Some(format!("the full-text part was damaged ({error})")))
+    /// Uses or creates the folder.
+    pub fn open(folder: &Path) -> Result<Text, IndexError> {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| IndexError::Directory { path: folder.to_owned(), reason: error.to_string() })?;
+        Ok(Text { folder: folder.to_owned() })
+    }
+
+    /// Where the segments are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether there is anything at all, of this index or left behind.
+    pub fn has_files(&self) -> bool {
+        std::fs::read_dir(&self.folder).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    /// Whether every file of the list is there in its full length.
+    pub fn is_whole(&self, list: Option<&str>) -> bool {
+        let Some(list) = list else { return true };
+        read_list(list).is_some_and(|list| {
+            list.files.iter().all(|(name, bytes)| {
+                std::fs::metadata(self.folder.join(name)).is_ok_and(|found| found.len() == *bytes)
+            })
+        })
+    }
+
+    /// Names of the files of a list.
+    pub fn files(&self, list: &str) -> Vec<String> {
+        read_list(list).map(|list| list.files.into_keys().collect()).unwrap_or_default()
+    }
+
+    /// Whether a list names these files with these lengths, and no other.
+    pub fn lists_exactly<'a>(&self, list: &str, files: impl Iterator<Item = (&'a str, u64)>) -> bool {
+        let files: BTreeMap<&str, u64> = files.collect();
+        read_list(list).is_some_and(|list| {
+            list.files.len() == files.len()
+                && list.files.iter().all(|(name, bytes)| files.get(name.as_str()) == Some(bytes))
+        })
+    }
+
+    /// Reads everything once, as queries will, so that nothing in it can surprise them later: what
+    /// somebody else wrote may be made to. `most` bounds the documents.
+    ///
+    /// # Errors
+    /// [`IndexError::Archive`] when any of it cannot be read.
+    pub fn verify(&self, list: &str, most: u64) -> Result<(), IndexError> {
+        let refused = |reason: String| IndexError::Archive { reason };
+        let read = || -> tantivy::Result<()> {
+            let (index, _, fields) = self.index(Some(list))?;
+            let documents: u64 =
+                index.searchable_segment_metas()?.iter().map(|segment| u64::from(segment.max_doc())).sum();
+            if documents > most {
+                return Err(tantivy::TantivyError::InvalidArgument(
+                    "more documents than files have".to_owned(),
+                ));
             }
+            for segment in index.searchable_segments()? {
+                let reader = tantivy::SegmentReader::open(&segment)?;
+                for field in fields.searchable() {
+                    let inverted = reader.inverted_index(field)?;
+                    let mut terms = inverted.terms().stream()?;
+                    while let Some((_, info)) = terms.next() {
+                        let mut postings =
+                            inverted.read_postings_from_terminfo(info, IndexRecordOption::WithFreqs)?;
+                        while postings.doc() != TERMINATED {
+                            if postings.doc() >= reader.max_doc() {
+                                return Err(tantivy::TantivyError::InvalidArgument(
+                                    "a posting is nowhere".to_owned(),
+                                ));
+                            }
+                            std::hint::black_box(postings.term_freq());
+                            postings.advance();
+                        }
+                    }
+                }
+            }
+            Ok(())
         };
-        let (index, reader) = opened;
-        Ok((Text { index, reader, fields }, rebuilt))
+        let read = || -> Result<(), IndexError> {
+            read().map_err(text("reading all of it"))?;
+            self.view(Some(list)).map(drop)
+        };
+        // tantivy trusts its own files, and may panic on others.
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(refused(format!("its full text cannot be read ({error})"))),
+            Err(_) => Err(refused("its full text is damaged".to_owned())),
+        }
     }
 
-    /// The generation that was committed last; 0 for a new index.
-    pub fn generation(&self) -> Result<u64, IndexError> {
-        let metas = self.index.load_metas().map_err(text("reading its state"))?;
-        Ok(metas.payload.and_then(|payload| payload.parse().ok()).unwrap_or(0))
+    /// Removes the files that the list does not name. The caller holds the store's write lock.
+    pub fn sweep(&self, list: Option<&str>) {
+        let living = list.and_then(read_list).map(|list| list.files).unwrap_or_default();
+        crate::directory::sweep(&self.folder, &living.into_keys().collect());
     }
 
-    /// Begins a change. The caller holds the store's write lock, so that there is one writer.
-    pub fn begin_write(&self) -> Result<Change, IndexError> {
-        let writer =
-            self.index.writer_with_num_threads(1, WRITER_MEMORY).map_err(text("beginning to write"))?;
-        Ok(Change { writer, fields: self.fields })
+    fn index(&self, list: Option<&str>) -> tantivy::Result<(Index, Segments, Fields)> {
+        let (schema, fields) = schema();
+        let list = list.and_then(read_list).map(|list| list.segments);
+        let segments = Segments::open(&self.folder, list.as_deref())?;
+        let index = Index::open_or_create(segments.clone(), schema)?;
+        let analyzer = TextAnalyzer::builder(WhitespaceTokenizer::default()).build();
+        index.tokenizers().register("tokens", analyzer);
+        Ok((index, segments, fields))
     }
 
-    /// The last committed state.
-    pub fn view(&self) -> Result<View, IndexError> {
+    /// Begins a change to the index of this list that will write about `expected` files. The
+    /// caller holds the store's write lock, so that there is one writer.
+    pub fn begin_write(&self, list: Option<&str>, expected: usize) -> Result<Change, IndexError> {
+        let doing = "beginning to write";
+        let (index, segments, fields) = self.index(list).map_err(text(doing))?;
+        let is_large = expected >= LARGE_UPDATE;
+        let memory = if is_large { LARGE_MEMORY } else { SMALL_MEMORY };
+        let writer: IndexWriter = index.writer_with_num_threads(1, memory).map_err(text(doing))?;
+        if is_large {
+            writer.set_merge_policy(Box::new(NoMergePolicy));
+        } else {
+            let mut policy = LogMergePolicy::default();
+            policy.set_max_docs_before_merge(LARGE_SEGMENT);
+            policy.set_del_docs_ratio_before_merge(MOST_REMOVED);
+            writer.set_merge_policy(Box::new(policy));
+        }
+        Ok(Change { writer, segments, fields })
+    }
+
+    /// The state that a list describes.
+    pub fn view(&self, list: Option<&str>) -> Result<View, IndexError> {
         let doing = "opening its segments";
-        self.reader.reload().map_err(text(doing))?;
-        let searcher = self.reader.searcher();
+        let (index, _, fields) = self.index(list).map_err(text(doing))?;
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).num_warming_threads(0);
+        let reader: tantivy::IndexReader = reader.try_into().map_err(text(doing))?;
+        let searcher = reader.searcher();
         let mut documents = Documents::default();
         for segment in searcher.segment_readers() {
             documents.bases.push(documents.file.len() as u32);
@@ -155,8 +263,12 @@ impl Text {
                 documents.length.push(length.get_val(document).min(u64::from(u32::MAX)) as u32);
             }
         }
-        Ok(View { searcher, fields: self.fields, documents })
+        Ok(View { searcher, fields, documents })
     }
+}
+
+fn read_list(list: &str) -> Option<List> {
+    serde_json::from_str(list).ok()
 }
 
 impl View {
@@ -193,6 +305,7 @@ impl View {
 /// Documents being added and removed, not yet visible.
 pub struct Change {
     writer: IndexWriter,
+    segments: Segments,
     fields: Fields,
 }
 
@@ -200,11 +313,6 @@ impl Change {
     /// Removes every document of a file.
     pub fn remove(&mut self, file: i64) {
         self.writer.delete_term(Term::from_field_u64(self.fields.file, file as u64));
-    }
-
-    /// Removes everything.
-    pub fn clear(&mut self) -> Result<(), IndexError> {
-        self.writer.delete_all_documents().map(drop).map_err(text("clearing it"))
     }
 
     /// Adds a file: its path and its chunks in order.
@@ -237,22 +345,15 @@ impl Change {
         self.writer.add_document(document).map(drop).map_err(text("adding a file"))
     }
 
-    /// Makes the change durable but not yet visible, runs `before`, then makes it visible: one
-    /// small file is all that is written after `before` succeeded.
-    pub fn commit(
-        mut self,
-        generation: u64,
-        before: impl FnOnce() -> Result<(), IndexError>,
-    ) -> Result<(), IndexError> {
-        let doing = "committing";
-        let mut prepared = self.writer.prepare_commit().map_err(text(doing))?;
-        prepared.set_payload(&generation.to_string());
-        if let Err(error) = before() {
-            prepared.abort().map_err(text(doing))?;
-            return Err(error);
-        }
-        prepared.commit().map_err(text(doing))?;
-        self.writer.wait_merging_threads().map_err(text(doing))
+    /// Writes everything and waits for merges; answers the list for the store to commit, until
+    /// when nothing has changed for anyone.
+    pub fn finish(mut self) -> Result<String, IndexError> {
+        let doing = "writing its segments";
+        self.writer.commit().map_err(text(doing))?;
+        self.writer.wait_merging_threads().map_err(text(doing))?;
+        let segments = self.segments.list().unwrap_or_default();
+        let files = self.segments.files(&segments).map_err(text(doing))?;
+        serde_json::to_string(&List { segments, files }).map_err(text(doing))
     }
 }
 

@@ -2,6 +2,11 @@
 //! Pure. It must not know files, queries or weights; index and query must both go through it, or
 //! they would not meet.
 
+use std::borrow::Cow;
+
+use unicode_normalization::char::is_combining_mark;
+use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
+
 /// Parts longer than this many bytes are data (hashes, base64), not words.
 const LONGEST_PART: usize = 40;
 /// Compounds longer than this many bytes are left out for the same reason.
@@ -28,14 +33,24 @@ pub fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
     })
 }
 
+/// Marks belong to the letter before them: vowels of Hindi and Thai are such.
 fn is_word(c: char) -> bool {
-    c == '_' || c.is_alphanumeric()
+    c == '_' || c.is_alphanumeric() || !c.is_ascii() && is_combining_mark(c)
+}
+
+/// The text with one character where one or several may be written, as most editors write it.
+pub fn composed(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.nfc().collect())
+    }
 }
 
 /// Appends the tokens of `text` to `out`, each followed by one space, and returns how many.
 pub fn append_tokens(text: &str, out: &mut String) -> usize {
     let mut parts = Vec::new();
-    words(text).map(|word| append_word(word.text, &mut parts, out)).sum()
+    words(&composed(text)).map(|word| append_word(word.text, &mut parts, out)).sum()
 }
 
 /// The tokens of a text as separate strings.
@@ -56,11 +71,11 @@ fn append_word(word: &str, parts: &mut Vec<(usize, usize)>, out: &mut String) ->
     let several = parts.iter().copied().filter(|part| spaced(part)).count() > 1;
     for &(start, end) in parts.iter() {
         let part = &word[start..end];
-        if part.len() > LONGEST_PART {
+        if part.starts_with(is_unspaced) {
+            count += append_unspaced(part, out);
             continue;
         }
-        if part.chars().next().is_some_and(is_unspaced) {
-            count += append_unspaced(part, out);
+        if part.len() > LONGEST_PART {
             continue;
         }
         let mark = out.len();
@@ -98,9 +113,9 @@ fn append_unspaced(run: &str, out: &mut String) -> usize {
     characters.len() - 1
 }
 
-/// Han, Hiragana, Katakana and Hangul: a run of them is not one word.
+/// Han, Hiragana, Katakana, Hangul, Thai, Lao, Burmese and Khmer: a run of them is not one word.
 fn is_unspaced(c: char) -> bool {
-    matches!(c as u32, 0x3040..=0x30ff | 0x3400..=0x9fff | 0xac00..=0xd7af | 0xf900..=0xfaff | 0x20000..=0x2ffff)
+    matches!(c as u32, 0x0e00..=0x0eff | 0x1000..=0x109f | 0x1780..=0x17ff | 0x3040..=0x30ff | 0x3400..=0x9fff | 0xac00..=0xd7af | 0xf900..=0xfaff | 0x20000..=0x2ffff)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -242,6 +257,9 @@ mod tests {
         check("Größe der Datei", &["größe", "der", "datei"]);
         check("файлы", &["файлы"]);
         check("文件名parser", &["文件", "件名", "parser"]);
+        // However long a sentence without spaces is.
+        assert_eq!(tokens(&"文件".repeat(30)).len(), 59);
+        check("पासवर्ड cafe\u{301}", &["पासवर्ड", "café"]);
     }
 
     #[test]

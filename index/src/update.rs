@@ -1,7 +1,6 @@
-//! Owns the way from the tree to the store: content hashes decide, one transaction writes. It must
-//! not trust times of modification, and must not know ranking.
+//! Owns the way from the tree to the store: what may have changed is read, its hash decides, and
+//! one transaction writes. It must not know ranking.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,15 +9,21 @@ use std::sync::mpsc;
 use serde::{Deserialize, Serialize};
 
 use crate::IndexError;
+use crate::attributes::{self, Rule};
 use crate::decode::decode;
 use crate::extract::extract;
+use crate::file::Content;
 use crate::git::{Repository, blob_ids};
 use crate::lang;
+use crate::origin;
+use crate::past;
+use crate::seen::{self, Seen, Stamp};
 use crate::store::{self, FileRow, Store, set_meta};
 use crate::symbol::Extracted;
-use crate::text::{Change, ChunkText, Text};
+use crate::text::{ChunkText, Text};
 use crate::token::append_tokens;
-use crate::walk::{Found, LARGEST_FILE, SkipReason, walk};
+use crate::walk::{Found, SkipReason, Skips, What, walk};
+use crate::writer::{Parsed, Writer};
 
 /// Results waiting for the writer; bounds memory.
 const QUEUE: usize = 64;
@@ -39,6 +44,8 @@ pub enum Phase {
     History,
     /// Writing to the disk.
     Commit,
+    /// Taking over an archive; counted in bytes.
+    Import,
 }
 
 impl Phase {
@@ -49,6 +56,7 @@ impl Phase {
             Phase::Files => "reading files",
             Phase::History => "reading history",
             Phase::Commit => "writing",
+            Phase::Import => "reading the archive",
         }
     }
 }
@@ -76,6 +84,8 @@ pub struct UpdateReport {
     pub converted: Vec<(String, u64)>,
     /// Files whose parser gave up; they are indexed as plain text.
     pub gave_up: u64,
+    /// Files that are so large that only their beginning is indexed.
+    pub heads: u64,
     /// Why the index was built anew, when it was.
     pub rebuilt: Option<String>,
     /// What is worth knowing about the git state, such as that it cannot be read.
@@ -84,24 +94,31 @@ pub struct UpdateReport {
 
 /// A file that was read, on its way to the writer.
 enum Read {
+    /// The content is what it was.
     Unchanged,
     Changed(Box<Parsed>),
     Skipped(SkipReason),
     Failed(IndexError),
 }
 
-struct Parsed {
-    row: FileRow,
-    extracted: Extracted,
-    chunks: Vec<ChunkText>,
+/// A file that has to be read.
+struct Task<'a> {
+    path: &'a str,
+    stamp: Option<Stamp>,
+    /// Id under which it will be stored.
+    id: i64,
+    /// Id and hash of what is stored.
+    before: Option<(i64, [u8; 32])>,
 }
 
-/// Brings store and text up to date with the tree under `root`.
+/// Brings store and text up to date with the tree under `root`: with all of it, or with what is at
+/// or below the paths of `scope`.
 pub fn update(
     root: &Path,
     own: &Path,
     store: &mut Store,
     text: &Text,
+    scope: Option<&[String]>,
     rebuilt: Option<String>,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<UpdateReport, IndexError> {
@@ -113,190 +130,234 @@ pub fn update(
     if !root.is_dir() {
         return Err(IndexError::Root { path: root.to_owned(), reason: "it is gone".to_owned() });
     }
-    let (found, mut skips) = walk(root, own);
-    let total = found.len() as u64;
-
     let transaction = store.begin_write()?;
     let mut report = UpdateReport { rebuilt, ..UpdateReport::default() };
     let mut writer = Writer::new(&transaction, text)?;
-    if text.generation()? != writer.text_generation {
-        // A process died between the two commits, or a file of the full-text part was lost.
-        report.rebuilt.get_or_insert_with(|| "store and full text were not of the same update".to_owned());
+    let mut scope = scope;
+    if !writer.is_whole() {
+        report.rebuilt.get_or_insert_with(|| "a part of the full text was lost".to_owned());
         writer.clear()?;
+        scope = None;
     }
-    let known = writer.known()?;
-    let mut present: HashSet<&str> = HashSet::new();
+    let known = seen::all(&transaction, scope)?;
+    // Taken before anything is looked at: what changes from here on has a later time.
+    let now = seen::now(own);
+    let found = walk(root, own, scope);
+    let Difference { read, skip, gone, mut skips } = compare(&found, &known);
+    if scope.is_some() {
+        skips = elsewhere(stored_skips(&transaction)?, &known, skips);
+    }
+
+    let mut tasks = Vec::with_capacity(read.len());
+    for (stamp, path, before) in read {
+        let before = match before.and_then(|seen| seen.file) {
+            Some(id) => store::hash(&transaction, id)?.map(|hash| (id, hash)),
+            None => None,
+        };
+        tasks.push(Task { path, stamp, id: writer.next_id + tasks.len() as i64, before });
+    }
+    writer.expect(tasks.len());
+    let total = tasks.len() as u64;
     let mut done = 0;
-    read_all(&found, &known, |path, read| {
+    let mut has_seen = !(skip.is_empty() && gone.is_empty());
+    read_all(root, &tasks, |task, read| {
         done += 1;
         if done % PROGRESS_STEP == 0 || done == total {
             tell(Phase::Files, done, Some(total))?;
         }
+        let mut seen = Seen {
+            path: task.path.to_owned(),
+            stamp: task.stamp.filter(|stamp| stamp.is_settled(now)),
+            skipped: None,
+            file: None,
+        };
         match read {
-            Read::Unchanged => {}
             Read::Failed(error) => return Err(error),
+            Read::Unchanged => seen.file = task.before.map(|(id, _)| id),
             Read::Skipped(reason) => {
                 *skips.entry(reason).or_default() += 1;
-                return Ok(());
+                seen.skipped = Some(reason);
+                if let Some((id, _)) = task.before {
+                    report.removed += 1;
+                    writer.remove(id)?;
+                }
             }
-            Read::Changed(parsed) => match known.get(path) {
-                Some(before) => {
-                    report.updated += 1;
-                    writer.replace(before.id, *parsed)?;
+            Read::Changed(parsed) => {
+                seen.file = Some(task.id);
+                match task.before {
+                    Some((id, _)) => {
+                        report.updated += 1;
+                        writer.remove(id)?;
+                    }
+                    None => report.added += 1,
                 }
-                None => {
-                    report.added += 1;
-                    writer.add(*parsed)?;
-                }
-            },
+                writer.add(*parsed)?;
+            }
         }
-        present.insert(path);
-        Ok(())
+        has_seen = true;
+        writer.see(&seen)
     })?;
-    for gone in known.values().filter(|row| !present.contains(row.path.as_str())) {
-        report.removed += 1;
-        writer.remove(gone.id)?;
+    for (path, reason, before) in skip {
+        if let Some(id) = before.and_then(|seen| seen.file) {
+            report.removed += 1;
+            writer.remove(id)?;
+        }
+        writer.see(&Seen { path: path.to_owned(), stamp: None, skipped: Some(reason), file: None })?;
+    }
+    for gone in gone {
+        if let Some(id) = gone.file {
+            report.removed += 1;
+            writer.remove(id)?;
+        }
+        seen::remove(&transaction, &gone.path)?;
     }
 
-    tell(Phase::History, 0, None)?;
-    let files_changed = report.added + report.updated + report.removed > 0;
-    let (git, git_changed) = update_git(root, &transaction, files_changed)?;
+    let (git, git_changed) = update_git(root, &transaction, &writer.written, &mut tell)?;
     report.git = git;
+    let skips_changed = stored_skips(&transaction)? != skips;
     report.skipped = skips.iter().map(|(reason, count)| (*reason, *count)).collect();
-    let skipped = serde_json::to_string(&report.skipped).unwrap_or_default();
-    let skips_changed = store::meta(&transaction, "skipped")?.as_deref() != Some(&skipped);
     if skips_changed {
-        set_meta(&transaction, "skipped", &skipped)?;
+        set_meta(&transaction, "skipped", &serde_json::to_string(&report.skipped).unwrap_or_default())?;
     }
-    report.count(&transaction)?;
+    let rules = attribute_rules(root, &found, stored_rules(&transaction)?, scope);
+    let rules_changed = stored_rules(&transaction)? != rules;
+    if rules_changed {
+        set_meta(&transaction, "attributes", &serde_json::to_string(&rules).unwrap_or_default())?;
+    }
+    let unusual = store::unusual(&transaction)?;
+    report.files = writer.files();
+    report.gave_up = unusual.iter().map(|row| row.gave_up).sum();
+    report.heads = unusual.iter().map(|row| row.heads).sum();
+    report.converted =
+        unusual.into_iter().filter(|row| row.name != "utf-8").map(|row| (row.name, row.files)).collect();
     tell(Phase::Commit, 0, None)?;
-    if !(files_changed || git_changed || skips_changed || writer.change.is_some()) {
+    let is_visible =
+        writer.has_changed() || git_changed || skips_changed || rules_changed || report.rebuilt.is_some();
+    if !(is_visible || has_seen) {
         return Ok(report);
     }
-    writer.finish()?.commit(transaction)?;
+    let has_segments = writer.has_changed();
+    writer.finish(is_visible)?;
+    tell(Phase::Commit, 0, None)?;
+    // The one moment at which everything that was written becomes visible.
+    transaction.commit().map_err(crate::error::store("committing"))?;
+    if has_segments {
+        store.if_free(|connection| {
+            if let Ok(list) = store::meta(connection, "text") {
+                text.sweep(list.as_deref());
+            }
+        });
+    }
     Ok(report)
 }
 
-impl UpdateReport {
-    fn count(&mut self, connection: &rusqlite::Connection) -> Result<(), IndexError> {
-        let rows = store::encodings(connection)?;
-        self.files = rows.iter().map(|row| row.files).sum();
-        self.gave_up = rows.iter().map(|row| row.gave_up).sum();
-        self.converted =
-            rows.into_iter().filter(|row| row.name != "utf-8").map(|row| (row.name, row.files)).collect();
-        Ok(())
+/// What the tree has that was not seen before, and the other way round.
+struct Difference<'a> {
+    /// Files to read, with what was known of them.
+    read: Vec<(Option<Stamp>, &'a str, Option<&'a Seen>)>,
+    /// Entries that are left out now for another reason than before.
+    skip: Vec<(&'a str, SkipReason, Option<&'a Seen>)>,
+    gone: Vec<&'a Seen>,
+    /// Of everything that is not read.
+    skips: Skips,
+}
+
+/// Merges two lists that are sorted by path.
+fn compare<'a>(found: &'a [Found], known: &'a [Seen]) -> Difference<'a> {
+    let mut difference =
+        Difference { read: Vec::new(), skip: Vec::new(), gone: Vec::new(), skips: Skips::new() };
+    let mut known = known.iter().peekable();
+    for entry in found {
+        while let Some(gone) = known.next_if(|seen| seen.path < entry.path) {
+            difference.gone.push(gone);
+        }
+        let before = known.next_if(|seen| seen.path == entry.path);
+        match entry.what {
+            What::Skipped(reason) => {
+                *difference.skips.entry(reason).or_default() += 1;
+                if before.is_none_or(|seen| seen.skipped != Some(reason) || seen.stamp.is_some()) {
+                    difference.skip.push((&entry.path, reason, before));
+                }
+            }
+            What::File(stamp) => match before {
+                Some(seen) if stamp.is_some() && seen.stamp == stamp => {
+                    if let Some(reason) = seen.skipped {
+                        *difference.skips.entry(reason).or_default() += 1;
+                    }
+                }
+                _ => difference.read.push((stamp, &entry.path, before)),
+            },
+        }
     }
+    difference.gone.extend(known);
+    difference
 }
 
-/// The one writer of an update.
-struct Writer<'a> {
-    connection: &'a rusqlite::Connection,
-    text: &'a Text,
-    /// Opened with the first change: an update that changes nothing writes nothing.
-    change: Option<Change>,
-    /// Counts updates that changed anything; tells readers that what they hold is old.
-    generation: u64,
-    /// The generation of the last update that changed the full text.
-    text_generation: u64,
-    names: HashMap<String, i64>,
-    next_id: i64,
+/// The counts of the whole tree, when those of one part of it were `before` and are `now`.
+fn elsewhere(all: Skips, before: &[Seen], now: Skips) -> Skips {
+    let mut counts = all;
+    for reason in before.iter().filter_map(|seen| seen.skipped) {
+        let count = counts.entry(reason).or_default();
+        *count = count.saturating_sub(1);
+    }
+    for (reason, count) in now {
+        *counts.entry(reason).or_default() += count;
+    }
+    counts.retain(|_, count| *count > 0);
+    counts
 }
 
-/// What is left to do once every row is written.
-struct Finished {
-    change: Option<Change>,
-    generation: u64,
+fn stored_skips(connection: &rusqlite::Connection) -> Result<Skips, IndexError> {
+    let stored = store::meta(connection, "skipped")?.unwrap_or_default();
+    let pairs: Vec<(SkipReason, u64)> = serde_json::from_str(&stored).unwrap_or_default();
+    Ok(pairs.into_iter().collect())
 }
 
-impl<'a> Writer<'a> {
-    fn new(connection: &'a rusqlite::Connection, text: &'a Text) -> Result<Writer<'a>, IndexError> {
-        let number = |key| Ok(store::meta(connection, key)?.and_then(|text| text.parse().ok()).unwrap_or(0));
-        Ok(Writer {
-            connection,
-            text,
-            change: None,
-            generation: number("generation")?,
-            text_generation: number("text")?,
-            names: HashMap::new(),
-            next_id: 1,
+fn stored_rules(connection: &rusqlite::Connection) -> Result<Vec<Rule>, IndexError> {
+    Ok(serde_json::from_str(&store::meta(connection, "attributes")?.unwrap_or_default()).unwrap_or_default())
+}
+
+/// What every `.gitattributes` says of where files come from; `before` still holds for what is not
+/// in `scope`.
+fn attribute_rules(root: &Path, found: &[Found], before: Vec<Rule>, scope: Option<&[String]>) -> Vec<Rule> {
+    let is_in_scope = |path: &str| {
+        scope.is_none_or(|scope| {
+            scope.iter().any(|wanted| {
+                path.strip_prefix(wanted.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
         })
+    };
+    let mut rules: Vec<Rule> = before.into_iter().filter(|rule| !is_in_scope(&rule.file)).collect();
+    let is_named = |path: &str| path == ".gitattributes" || path.ends_with("/.gitattributes");
+    for path in found.iter().map(|found| found.path.as_str()).filter(|path| is_named(path)) {
+        let content =
+            Content::read(&root.join(path)).filter(|content| content.size <= attributes::LONGEST_FILE);
+        let text = content.and_then(|content| String::from_utf8(content.bytes).ok());
+        rules.extend(attributes::rules(path, &text.unwrap_or_default()));
     }
-
-    fn known(&mut self) -> Result<BTreeMap<String, FileRow>, IndexError> {
-        let rows = store::files(self.connection)?;
-        self.next_id = rows.iter().map(|row| row.id).max().unwrap_or(0) + 1;
-        Ok(rows.into_iter().map(|row| (row.path.clone(), row)).collect())
-    }
-
-    fn change(&mut self) -> Result<&mut Change, IndexError> {
-        if self.change.is_none() {
-            self.change = Some(self.text.begin_write()?);
-        }
-        // Filled one line above.
-        self.change.as_mut().ok_or(IndexError::Unsettled)
-    }
-
-    fn clear(&mut self) -> Result<(), IndexError> {
-        store::clear_files(self.connection)?;
-        self.change()?.clear()
-    }
-
-    fn add(&mut self, mut parsed: Parsed) -> Result<(), IndexError> {
-        parsed.row.id = self.next_id;
-        self.next_id += 1;
-        store::insert_file(self.connection, &parsed.row, &parsed.extracted, &mut self.names)?;
-        self.change()?.add(parsed.row.id, &parsed.row.path, parsed.chunks)
-    }
-
-    fn replace(&mut self, id: i64, parsed: Parsed) -> Result<(), IndexError> {
-        self.remove(id)?;
-        self.add(parsed)
-    }
-
-    fn remove(&mut self, id: i64) -> Result<(), IndexError> {
-        store::remove_file(self.connection, id)?;
-        self.change()?.remove(id);
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Finished, IndexError> {
-        let generation = self.generation + 1;
-        set_meta(self.connection, "generation", &generation.to_string())?;
-        if self.change.is_some() {
-            set_meta(self.connection, "text", &generation.to_string())?;
-        }
-        Ok(Finished { change: self.change, generation })
-    }
-}
-
-impl Finished {
-    fn commit(self, transaction: rusqlite::Transaction) -> Result<(), IndexError> {
-        let commit = || transaction.commit().map_err(crate::error::store("committing"));
-        match self.change {
-            Some(change) => change.commit(self.generation, commit),
-            None => commit(),
-        }
-    }
+    rules.sort_by(|a, b| a.file.cmp(&b.file));
+    rules
 }
 
 /// Reads and parses on all cores; hands each result to `take`, in no particular order, on this
 /// thread. Stops early when `take` fails.
 fn read_all<'a>(
-    found: &'a [Found],
-    known: &BTreeMap<String, FileRow>,
-    mut take: impl FnMut(&'a str, Read) -> Result<(), IndexError>,
+    root: &Path,
+    tasks: &'a [Task<'a>],
+    mut take: impl FnMut(&'a Task<'a>, Read) -> Result<(), IndexError>,
 ) -> Result<(), IndexError> {
     let next = AtomicUsize::new(0);
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(tasks.len());
     let (sender, receiver) = mpsc::sync_channel(QUEUE);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             let sender = sender.clone();
             let next = &next;
             let work = move || {
-                while let Some(file) = found.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = read(file, known.get(&file.path));
-                    if sender.send((file.path.as_str(), result)).is_err() {
+                while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = read(root, task);
+                    if sender.send((task, result)).is_err() {
                         break;
                     }
                 }
@@ -306,30 +367,34 @@ fn read_all<'a>(
         }
         drop(sender);
         // The receiver is dropped before the scope waits, so that no worker blocks for ever.
-        receiver.into_iter().try_for_each(|(path, result)| take(path, result))
+        receiver.into_iter().try_for_each(|(task, result)| take(task, result))
     })
 }
 
-fn read(file: &Found, known: Option<&FileRow>) -> Read {
-    let Some(bytes) = read_regular(&file.absolute) else { return Read::Skipped(SkipReason::Unreadable) };
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Read::Skipped(SkipReason::TooLarge);
-    }
-    let hash = *blake3::hash(&bytes).as_bytes();
-    if known.is_some_and(|row| row.hash == hash) {
+fn read(root: &Path, task: &Task) -> Read {
+    let Some(content) = Content::read(&root.join(task.path)) else {
+        return Read::Skipped(SkipReason::Unreadable);
+    };
+    let (hash, size, indexed) = (content.hash, content.size, content.bytes.len() as u64);
+    if task.before.is_some_and(|(_, before)| before == hash) {
         return Read::Unchanged;
     }
-    let (size, blob) = (bytes.len() as u64, blob_ids(&bytes));
-    let Some((source, encoding)) = decode(bytes) else { return Read::Skipped(SkipReason::Binary) };
-    let language = lang::for_path(&file.path);
+    // Git names whole files only.
+    let blob = if content.is_head() { Vec::new() } else { blob_ids(&content.bytes) };
+    let Some((source, encoding)) = decode(content.bytes) else { return Read::Skipped(SkipReason::Binary) };
+    let by_text = origin::of_text(task.path, &source);
+    let is_plain = [&by_text, &origin::of_path(task.path)]
+        .into_iter()
+        .any(|origin| origin.as_ref().is_some_and(|origin| origin.kind.is_plain()));
+    let language = if is_plain { None } else { lang::for_file(task.path, &source) };
     let extracted = match extract(language, &source) {
         Ok(extracted) => extracted,
         Err(error) => return Read::Failed(error),
     };
     let chunks = chunk_texts(&source, &extracted);
     let row = FileRow {
-        id: 0,
-        path: file.path.clone(),
+        id: task.id,
+        path: task.path.to_owned(),
         hash,
         blob,
         bytes: size,
@@ -337,25 +402,15 @@ fn read(file: &Found, known: Option<&FileRow>) -> Read {
         tokens: chunks.iter().map(|chunk| chunk.length).sum(),
         chunks: chunks.len() as u32,
         language: language.map(|language| language.name.to_owned()),
-        encoding: encoding.name().to_owned(),
-        syntax_errors: extracted.syntax_errors,
+        encoding,
+        // A text that is cut off is broken, which says nothing of the file.
+        syntax_errors: if indexed < size { 0 } else { extracted.syntax_errors },
         gave_up: extracted.gave_up,
         git: None,
+        indexed,
+        origin: by_text,
     };
     Read::Changed(Box::new(Parsed { row, extracted, chunks }))
-}
-
-/// The bytes of a regular file that is no larger than it may be and a little, or `None`. What was
-/// listed may have been replaced since: a pipe must not block us, a link must not be followed.
-pub(crate) fn read_regular(path: &Path) -> Option<Vec<u8>> {
-    use std::io::Read as _;
-    if !std::fs::symlink_metadata(path).ok()?.is_file() {
-        return None;
-    }
-    let file = std::fs::File::open(path).ok()?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 fn chunk_texts(source: &str, extracted: &Extracted) -> Vec<ChunkText> {
@@ -375,13 +430,16 @@ fn chunk_texts(source: &str, extracted: &Extracted) -> Vec<ChunkText> {
     texts
 }
 
-/// Brings HEAD, history and the git state of each file up to date. Answers a note for people, if
-/// there is anything to say, and whether anything changed.
+/// Brings HEAD, history and the git state of each file up to date; `written` are the files that
+/// are new in the store. Answers a note for people, if there is anything to say, and whether
+/// anything changed.
 fn update_git(
     root: &Path,
     connection: &rusqlite::Connection,
-    files_changed: bool,
+    written: &[i64],
+    tell: &mut impl FnMut(Phase, u64, Option<u64>) -> Result<(), IndexError>,
 ) -> Result<(Option<String>, bool), IndexError> {
+    tell(Phase::History, 0, None)?;
     let (repository, head, mut note) = match Repository::discover(root) {
         Ok(Some(repository)) => match repository.head() {
             Ok(head) => (Some(repository), head, None),
@@ -395,35 +453,42 @@ fn update_git(
     let state = format!("{place}@{}", head.as_deref().map(hex).unwrap_or_default());
     let before = store::meta(connection, "git")?;
     let stored_note = store::meta(connection, "git_note")?.unwrap_or_default();
-    let is_same = before.as_deref() == Some(&state) && stored_note.is_empty() && note.is_none();
-    if is_same && !files_changed {
+    if before.as_deref() == Some(&state) && stored_note.is_empty() && note.is_none() {
+        store::mark_git_state(connection, Some(written))?;
         return Ok((None, false));
     }
-    if !is_same {
-        if before.as_deref().is_none_or(|before| !before.starts_with(&format!("{place}@"))) {
-            store::set_history(connection, &[], &[])?;
-        }
-        match (&repository, &head) {
-            (Some(repository), Some(head)) => {
-                let tree = repository.tree(head).unwrap_or_else(|problem| {
-                    note = Some(problem);
-                    Vec::new()
-                });
-                store::set_head(connection, &tree)?;
-                let (order, problem) = repository.recent(head);
-                note = note.or(problem);
-                let unknown = store::unknown_commits(connection, &order)?;
-                store::set_history(connection, &repository.commits(&unknown), &order)?;
-            }
-            _ => {
-                store::set_head(connection, &[])?;
-                store::set_history(connection, &[], &[])?;
-            }
-        }
-        set_meta(connection, "git", &state)?;
-        set_meta(connection, "git_note", note.as_deref().unwrap_or_default())?;
+    if before.as_deref().is_none_or(|before| !before.starts_with(&format!("{place}@"))) {
+        past::set(connection, &[])?;
     }
-    store::mark_git_state(connection)?;
+    match (&repository, &head) {
+        (Some(repository), Some(head)) => {
+            let tree = repository.tree(head).unwrap_or_else(|problem| {
+                note = Some(problem);
+                Vec::new()
+            });
+            store::set_head(connection, &tree)?;
+            let (order, problem) = repository.recent(head);
+            note = note.or(problem);
+            let unknown = past::unknown(connection, &order)?;
+            let total = unknown.len() as u64;
+            let mut done = 0;
+            repository.commits(&unknown, |id, commit| {
+                done += 1;
+                if done % PROGRESS_STEP == 0 {
+                    tell(Phase::History, done, Some(total))?;
+                }
+                past::add(connection, id, &commit)
+            })?;
+            past::set(connection, &order)?;
+        }
+        _ => {
+            store::set_head(connection, &[])?;
+            past::set(connection, &[])?;
+        }
+    }
+    set_meta(connection, "git", &state)?;
+    set_meta(connection, "git_note", note.as_deref().unwrap_or_default())?;
+    store::mark_git_state(connection, None)?;
     let changed = before.as_deref() != Some(&state) || note.as_deref().unwrap_or_default() != stored_note;
     Ok((note, changed))
 }

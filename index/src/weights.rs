@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use crate::IndexError;
+use crate::ledger::Rule;
 
 const BUILT_IN: &str = include_str!("../weights.toml");
 
@@ -45,6 +46,10 @@ pub struct Discount {
     pub test: f64,
     pub document: f64,
     pub configuration: f64,
+    pub generated: f64,
+    pub vendored: f64,
+    pub minified: f64,
+    pub lock: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -53,7 +58,7 @@ pub struct QueryWeights {
     pub title: f64,
     pub prose: f64,
     pub code: f64,
-    pub identifier: f64,
+    pub name_in_code: f64,
     pub compound_title: f64,
     pub compound_prose: f64,
 }
@@ -101,9 +106,62 @@ pub struct PackWeights {
 impl Weights {
     /// The weights this crate was built with.
     pub fn built_in() -> Result<Weights, IndexError> {
-        toml::from_str(BUILT_IN)
+        Weights::parse(BUILT_IN)
+    }
+
+    /// Weights in the form of `weights.toml`; every key must be there, and no other.
+    pub fn parse(text: &str) -> Result<Weights, IndexError> {
+        toml::from_str(text)
             .map_err(|error| IndexError::Data { name: "weights.toml".into(), reason: error.to_string() })
     }
+
+    /// A plain baseline: BM25 over whole files, every word alike, and no other rule but that kinds
+    /// and origins of files are ranked down, without which it would be a straw man.
+    pub fn bm25_over_files(mut self) -> Weights {
+        let stays = |rule: &Rule| matches!(rule, Rule::File | Rule::Kind | Rule::Origin);
+        for rule in Rule::ALL.into_iter().filter(|rule| !stays(rule)) {
+            self = self.without(rule);
+        }
+        let [title, prose, code] = [1.0; 3];
+        let [compound_title, compound_prose, name_in_code] = [0.0; 3];
+        self.query = QueryWeights { title, prose, code, compound_title, compound_prose, name_in_code };
+        self
+    }
+
+    /// The same without one rule, to learn what that rule is worth.
+    pub fn without(mut self, rule: Rule) -> Weights {
+        let rules = &mut self.rules;
+        let weight = match rule {
+            Rule::Tag => &mut rules.tag,
+            Rule::Mention => &mut rules.mention,
+            Rule::Frame => &mut rules.frame,
+            Rule::Chunk => &mut rules.chunk,
+            Rule::File => &mut rules.file,
+            Rule::History => &mut rules.history,
+            Rule::Path => &mut rules.path,
+            Rule::PathSuffix => &mut rules.path_suffix,
+            Rule::Basename => &mut rules.basename,
+            Rule::Definition => &mut rules.definition,
+            Rule::DefinitionTokens => &mut rules.definition_tokens,
+            Rule::Changed => &mut rules.changed,
+            Rule::Kind => {
+                self.discount = Discount { test: 1.0, document: 1.0, configuration: 1.0, ..self.discount };
+                return self;
+            }
+            Rule::Origin => {
+                let [generated, vendored, minified, lock] = [1.0; 4];
+                self.discount = Discount { generated, vendored, minified, lock, ..self.discount };
+                return self;
+            }
+        };
+        *weight = 0.0;
+        self
+    }
+}
+
+/// Identifies the built-in weights.
+pub fn hash() -> String {
+    blake3::hash(BUILT_IN.as_bytes()).to_hex()[..16].to_owned()
 }
 
 #[cfg(test)]
@@ -113,6 +171,17 @@ mod tests {
     #[test]
     fn the_built_in_table_is_whole() {
         Weights::built_in().unwrap();
+    }
+
+    #[test]
+    fn a_rule_can_be_left_out() {
+        let whole = Weights::built_in().unwrap();
+        for rule in Rule::ALL {
+            assert_ne!(whole.clone().without(rule), whole, "{rule:?}");
+        }
+        let plain = whole.clone().bm25_over_files();
+        assert_eq!((plain.rules.file, plain.rules.chunk, plain.rules.history), (whole.rules.file, 0.0, 0.0));
+        assert_eq!(plain.discount, whole.discount);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod checks;
 mod context;
 mod doctor;
+mod eval;
 mod history;
 mod index;
 mod jobs;
@@ -59,7 +60,7 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Fin
     match command {
         Command::Run(arguments) => run::run(&config, arguments).await,
         Command::Context(arguments) => context::context(&config, arguments).map(Finished::from),
-        Command::Index(flag) => index::index(&config, flag).map(Finished::from),
+        Command::Index(arguments) => index::index(&config, arguments).await.map(Finished::from),
         Command::Patch(command) => patch::patch(&config, command),
         Command::Undo(arguments) => undo::undo(&config, arguments).map(Finished::from),
         Command::Redo(arguments) => undo::redo(&config, arguments).map(Finished::from),
@@ -70,6 +71,7 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Fin
         Command::Doctor(arguments) => doctor::doctor(&config, arguments).await.map(Finished::from),
         Command::Models(arguments) => models::models(&config, arguments).await.map(Finished::from),
         Command::Checks(arguments) => checks::checks(&config, arguments).map(Finished::from),
+        Command::Eval { command } => eval::eval(&config, command).map(Finished::from),
         Command::Completions { .. } => unreachable!("handled above"),
     }
 }

@@ -49,7 +49,8 @@ pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished
         let _ = rustix::process::setsid();
     }
     let asks_after_failure = !arguments.json || arguments.ask_after_failure;
-    let mut engine = start(config, How { wanted, tries, asks_after_failure }).await?;
+    let mut engine =
+        start(config, How { wanted, tries, asks_after_failure, requests: Requests::One }).await?;
     let store = JobStore::in_folder(&config.data.jobs());
     let _held = config.job.as_deref().map(|job| store.begin(job, &engine.session)).transpose()?;
     engine.ops.send(Op::Start(request)).await.context("the engine ended at once")?;
@@ -107,6 +108,7 @@ pub struct How {
     pub tries: Tries,
     /// See [`Signer::asks_after_failure`].
     pub asks_after_failure: bool,
+    pub requests: Requests,
 }
 
 /// An engine at work, with the ends of its channels.
@@ -138,6 +140,13 @@ impl Running {
     }
 }
 
+/// How many requests there will be: for many, the tree is watched in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requests {
+    One,
+    Many,
+}
+
 /// Finishes what an interrupted apply left, finds a model, opens the index, and starts engine and
 /// roles.
 pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
@@ -147,7 +156,10 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
     let recovered = apply::recover(&config.root, &config.data.journal())?;
     let recovered = recovered.iter().map(describe_recovery);
     let connected = connect::connect(&config.model).await?;
-    let library = Library::open(&config.root, &config.data.index())?;
+    let mut library = Library::open(&config.root, &config.data.index())?;
+    if how.requests == Requests::Many {
+        library.watch();
+    }
 
     let (session, log) = SessionLog::create(&config.data.sessions(), &crate::clock::stamp())?;
     let (events, receiver) = Events::new(log);

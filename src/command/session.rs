@@ -17,11 +17,13 @@ pub async fn session(config: &Config) -> anyhow::Result<Finished> {
         )
         .into());
     }
-    let mut engine = run::start(
-        config,
-        run::How { wanted: run::Wanted::Approved, tries: config.tries, asks_after_failure: true },
-    )
-    .await?;
+    let how = run::How {
+        wanted: run::Wanted::Approved,
+        tries: config.tries,
+        asks_after_failure: true,
+        requests: run::Requests::Many,
+    };
+    let mut engine = run::start(config, how).await?;
     let latest = || UndoArgs { change: None, hunk: Vec::new(), task: false };
     let mut screen = Screen::of_process(&settings);
     ui::session::run(&settings, async |command| {

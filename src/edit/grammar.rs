@@ -62,19 +62,19 @@ impl Definition {
 /// What the parser says of a text; `None` for languages without a grammar, and when it gives up: it
 /// cannot say anything against an edit then.
 pub fn syntax(path: &str, text: &str) -> Option<Syntax> {
-    let found = countersign_index::syntax_errors(lang::for_path(path)?, text).ok()??;
+    let found = countersign_index::syntax_errors(lang::for_file(path, text)?, text).ok()??;
     Some(Syntax { errors: found.count, first_line: found.first_line.map(|line| line as usize) })
 }
 
 /// The functions, types and other definitions of a text, in its order.
 pub fn definitions(path: &str, text: &str) -> Vec<Definition> {
-    let Some(language) = lang::for_path(path) else { return Vec::new() };
+    let Some(language) = lang::for_file(path, text) else { return Vec::new() };
     let Ok(found) = extract::extract(Some(language), text) else { return Vec::new() };
     let lines = super::anchor::lines(text);
     let mut definitions: Vec<Definition> = found
         .symbols
         .into_iter()
-        .filter(|symbol| !matches!(symbol.kind, SymbolKind::Field | SymbolKind::Heading))
+        .filter(|symbol| !matches!(symbol.kind, SymbolKind::Field | SymbolKind::Heading | SymbolKind::Key))
         .map(|symbol| {
             let lines_of = (symbol.start_line as usize).saturating_sub(1)..symbol.end_line as usize;
             Definition {

@@ -96,7 +96,7 @@ fn without_login(text: &str) -> String {
 
 /// rustls asks for one process-wide provider of cryptography; we use ring, which builds without
 /// cmake or assembler on every system that we support.
-pub(super) fn install_cryptography() {
+pub fn install_cryptography() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // An error says that a provider is installed already, which is as good.

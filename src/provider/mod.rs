@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use anthropic::Anthropic;
 pub use error::ProviderError;
+pub(crate) use http::install_cryptography;
 pub use ollama::{Ollama, Pulled};
 pub use openai::OpenAi;
 pub use quirks::{Api, Quirks, SchemaForm};

@@ -176,7 +176,7 @@ impl Work<'_> {
             return Ok(Vec::new());
         }
         let path = self.step.file.as_str();
-        let symbols = match lang::for_path(path) {
+        let symbols = match lang::for_file(path, text) {
             Some(language) => {
                 extract::extract(Some(language), text).map_err(|error| error.to_string())?.symbols
             }

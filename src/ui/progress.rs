@@ -19,6 +19,27 @@ pub fn bytes() -> Bar {
     Bar { bar }
 }
 
+/// A bar that counts steps, with their rate and the time that is left; hidden where stderr is no
+/// terminal.
+pub fn steps() -> Bar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}, {per_sec:.0}, {eta} left ({elapsed})")
+    {
+        bar.set_style(style);
+    }
+    Bar { bar }
+}
+
+/// A bar that counts what is done; hidden where stderr is no terminal.
+pub fn count() -> Bar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}, {eta} left") {
+        bar.set_style(style);
+    }
+    Bar { bar }
+}
+
 /// A line that says what is being done, without a number.
 pub fn line() -> Bar {
     let bar = ProgressBar::new_spinner();
@@ -31,7 +52,12 @@ pub fn line() -> Bar {
 
 impl Bar {
     pub fn show(&self, what: &str, done: u64, total: Option<u64>) {
-        self.bar.set_message(visible(what).to_string());
+        let what = visible(what).to_string();
+        if self.bar.message() != what {
+            // Each step has a pace of its own.
+            self.bar.reset_eta();
+            self.bar.set_message(what);
+        }
         self.bar.set_length(total.unwrap_or(done));
         self.bar.set_position(done);
     }

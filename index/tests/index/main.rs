@@ -1,11 +1,19 @@
 //! Tests of the whole index on small trees. One binary, so that it links once.
 
+mod archive;
+mod checkout;
 mod context;
+mod encodings;
 mod git;
 mod hostile;
 mod languages;
+mod origins;
+mod requests;
 mod same;
+mod scripts;
+mod stamps;
 mod support;
+mod survive;
 mod update;
 
 /// A file that is not listed above would never run.

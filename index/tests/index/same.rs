@@ -12,7 +12,7 @@ const REQUESTS: [&str; 4] = [
 ];
 
 /// Everything an index says, as bytes.
-fn everything(index: &countersign_index::Index) -> String {
+pub fn everything(index: &countersign_index::Index) -> String {
     let mut out = String::new();
     for request in REQUESTS {
         out += &serde_json::to_string(&context_tagged(index, request, &["src/c.md"], 300)).unwrap();
@@ -42,8 +42,19 @@ enum Edit {
     Update,
 }
 
-const PATHS: [&str; 6] = ["src/a.py", "src/b.rs", "src/c.md", "d.txt", "src/tests/e.rs", "zeta/alpha.py"];
-const LINES: [&str; 10] = [
+const PATHS: [&str; 8] = [
+    "src/a.py",
+    "src/b.rs",
+    "src/c.md",
+    "d.txt",
+    "src/tests/e.rs",
+    "zeta/alpha.py",
+    ".gitattributes",
+    "src/.gitattributes",
+];
+const LINES: [&str; 12] = [
+    "*.rs linguist-generated\n",
+    "# @generated, do not edit: *.py -linguist-vendored\n",
     "fn alpha_beta() { parse_line(); }\n",
     "def gamma(x):\n    return alpha_beta(x)\n",
     "# Delta heading\n",
@@ -87,5 +98,42 @@ proptest! {
         }
         update(&mut index);
         prop_assert_eq!(everything(&index), everything(&tree.rebuilt()));
+    }
+
+    /// Whoever names what has changed gets what an update of everything gives.
+    #[test]
+    fn an_update_of_named_paths_equals_one_of_everything(edits in edits(), by_directory in any::<bool>()) {
+        let tree = Tree::empty();
+        tree.write("src/.hidden/x.py", "x = 1\n");
+        let mut index = tree.index();
+        let mut changed = std::collections::BTreeSet::new();
+        for edit in edits {
+            let path = match edit {
+                Edit::Write(path, lines) => {
+                    let content: String = lines.iter().map(|line| LINES[*line]).collect();
+                    // Some are binary, and are counted as such.
+                    tree.write(PATHS[path], if lines.len() == 7 { "\0".to_owned() } else { content });
+                    PATHS[path]
+                }
+                Edit::Remove(path) => {
+                    drop(std::fs::remove_file(tree.root().join(PATHS[path])));
+                    PATHS[path]
+                }
+                Edit::Update => {
+                    let paths: Vec<String> = std::mem::take(&mut changed).into_iter().collect();
+                    index.update_paths(&paths, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
+                    continue;
+                }
+            };
+            let named = if by_directory { path.split('/').next().unwrap() } else { path };
+            changed.insert(named.to_owned());
+        }
+        let paths: Vec<String> = changed.into_iter().collect();
+        let report = index.update_paths(&paths, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
+        prop_assert_eq!(everything(&index), everything(&tree.rebuilt()));
+        let mut again = tree.open();
+        let whole = update(&mut again);
+        prop_assert_eq!((whole.added, whole.updated, whole.removed), (0, 0, 0));
+        prop_assert_eq!(whole.skipped, report.skipped);
     }
 }

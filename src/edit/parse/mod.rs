@@ -80,11 +80,22 @@ pub struct Expected {
 /// The first thing that is unclear, as one of [`Code::NoEdits`], [`Code::Truncated`],
 /// [`Code::Malformed`] and [`Code::MissingPath`]. Paths are checked by the gate, not here.
 pub fn parse(answer: &str, expected: &Expected) -> Result<Vec<Edit>, Refusal> {
-    match expected.format {
-        Format::Unified => return unified::parse(&thought::strip(answer)?, &expected.planned),
-        Format::Codex => return codex::parse(&thought::strip(answer)?, &expected.planned),
-        _ => {}
+    let edits = match expected.format {
+        Format::Unified => unified::parse(&thought::strip(answer)?, &expected.planned)?,
+        Format::Codex => codex::parse(&thought::strip(answer)?, &expected.planned)?,
+        _ => blocks(answer, expected)?,
+    };
+    // A header such as `+++ ` with nothing behind it.
+    let nameless =
+        |edit: &Edit| edit.path().is_empty() || matches!(edit, Edit::Rename { to, .. } if to.is_empty());
+    match edits.iter().any(nameless) {
+        false => Ok(edits),
+        true => Err(Refusal::new(Code::MissingPath, "", "An edit names no file. Write its path.")),
     }
+}
+
+/// The forms that models are asked for.
+fn blocks(answer: &str, expected: &Expected) -> Result<Vec<Edit>, Refusal> {
     let lines = answer.lines().collect();
     let mut reader = Reader {
         expected,

@@ -108,3 +108,12 @@ proptest! {
         prop_assert_eq!(parse(&answer, &expected), Ok(vec![Edit::Replace { path: "a.rs".into(), search, replace }]));
     }
 }
+
+#[test]
+fn a_diff_that_names_no_file_is_refused() {
+    let expected = Expected { format: Format::Unified, planned: Planned::Any, symbol: None };
+    for answer in ["--- /dev/null\n+++ \n@@ -0,0 +1 @@\n+x\n", "--- \n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"] {
+        let refusal = parse(answer, &expected).unwrap_err();
+        assert!(matches!(refusal.code, Code::MissingPath | Code::Malformed | Code::NoEdits), "{refusal:?}");
+    }
+}
