@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(place.state(&two.id), State::Queued);
         std::fs::write(place.folder.path().join("jobs").join(&one.id).join("job.json"), "{").unwrap();
         let left: Vec<String> = place.jobs.list().unwrap().into_iter().map(|job| job.id).collect();
-        assert_eq!(left, [two.id.clone()]);
+        assert_eq!(left, std::slice::from_ref(&two.id));
         assert!(place.jobs.find("x").unwrap_err().to_string().contains("no job"));
         assert!(place.jobs.find(&one.id[..8]).unwrap_err().to_string().contains("fits 2 jobs"));
     }

@@ -1,6 +1,6 @@
 //! One request, from pack to verification. It must not know who is watching.
 //!
-//! Read [`run`] as the list in the design: evidence, plan (with the Explorer's findings), one step
+//! Read `run` as the list in the design: evidence, plan (with the Explorer's findings), one step
 //! after the other into the overlay, check on a scratch copy, approval, apply, check in the tree.
 //! Everything before the approval can be cancelled at any await; apply is never cancelled once it
 //! began.
