@@ -46,6 +46,7 @@ pub mod apply;
 pub mod approval;
 pub mod check;
 pub mod edit;
+pub mod rules;
 
 pub mod disk;
 pub mod events;
