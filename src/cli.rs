@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+use crate::rules::Mode;
+
 /// A coding agent for small local models: deterministic evidence, narrow roles, and nothing is
 /// written until you have countersigned it.
 ///
@@ -42,6 +44,9 @@ pub struct GlobalFlags {
     /// $COUNTERSIGN_DATA_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// How far to go without asking [default: ask, or `mode` of config.toml]
+    #[arg(long, global = true, value_enum)]
+    pub mode: Option<Mode>,
 }
 
 /// Flags that choose a model. Without any, countersign finds what runs on this machine.
@@ -107,10 +112,13 @@ Examples:
   countersign run \"make parse() accept an empty line\"
   countersign run --tag src/parse.py \"accept an empty line\"
   countersign run --check \"cargo test\" \"rename Config::load to Config::read\"
+  countersign run --mode auto \"…\"    apply what is exact, planned and not sensitive; ask the rest
+  countersign run --mode plan \"…\"    print the plan and stop
   countersign run --json \"…\" <ops.jsonl >events.jsonl
 
-Every change is shown hunk by hunk and applied only if you accept it; without a
-terminal nothing is accepted, the patch is printed, and the exit code is 4.")]
+Every change is shown hunk by hunk and applied only if you accept it, or if a rule of
+yours allows it (`countersign rules`). Without a terminal nobody can accept: if anything
+has to be asked nothing is applied, the patch is printed, and the exit code is 4.")]
     Run(RunArgs),
     /// Show the evidence for a request, without a model
     #[command(after_help = "\
@@ -198,11 +206,69 @@ Examples:
   countersign models use qwen2.5-coder:1.5b
   countersign models list --preset openrouter")]
     Models(ModelsArgs),
+    /// Show what may be changed or run without asking, and explain a verdict
+    #[command(subcommand, after_help = RULES)]
+    Rules(RulesCommand),
     /// Print completions for a shell
     #[command(after_help = "\
 Example:
   countersign completions bash > ~/.local/share/bash-completion/completions/countersign")]
     Completions { shell: clap_complete::Shell },
+}
+
+const RULES: &str = "\
+Examples:
+  countersign rules list
+  countersign rules test src/main.rs
+  countersign rules test 'git status && rm -rf x'
+  countersign rules test --mode auto --json Cargo.lock
+
+Rules are in your config.toml:
+
+  mode = \"ask\"                  # ask, auto, plan or deny
+
+  [[rules]]
+  verdict = \"allow\"             # allow, ask or deny
+  path = \"src/**\"               # a glob over paths of the repository
+
+  [[rules]]
+  verdict = \"deny\"
+  run = [\"rm\", \"**\"]            # words: `*` is any word, `**` all that follow
+
+deny wins over ask, ask over allow; without a rule the answer is ask. A repository's
+countersign.toml can only add `ask` and `deny`.";
+
+/// What to do with rules.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// The mode, every rule with its file, and what is built in
+    List(JsonFlag),
+    /// The verdict about a path or a command, and everything that led to it
+    #[command(after_help = "\
+Examples:
+  countersign rules test src/main.rs
+  countersign rules test cargo test --workspace
+  countersign rules test 'cargo test --workspace'
+  countersign rules test --run make
+
+One word is a path, several are a command. Nothing is run.")]
+    Test(RulesTestArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RulesTestArgs {
+    /// A path of the repository, or a command
+    #[arg(required = true, value_name = "PATH or ARGV", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub tested: Vec<String>,
+    /// Read one word as a command
+    #[arg(long, conflicts_with = "path")]
+    pub run: bool,
+    /// Read words with spaces as one path
+    #[arg(long)]
+    pub path: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,12 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use crate::cli::{GlobalFlags, ModelFlags, ProviderName};
 use crate::disk::{self, RepositoryData};
 use crate::provider::preset::{self, Preset};
+use crate::rules::{self, Authority, Mode, Rules, Written};
 
 /// Evidence tokens of a request unless set otherwise: beyond it, small models lose more by length
 /// than they gain by content.
@@ -26,6 +27,8 @@ pub struct Config {
     /// Folder with the user's own `roles/` and `prompts/`, if it exists.
     pub config_dir: PathBuf,
     pub model: ModelChoice,
+    /// The mode, and the owner's rules. A repository's own are added where it is worked on.
+    pub authority: Authority,
     /// Folder with what was measured about models.
     pub measurements: PathBuf,
     /// Tokens of evidence in a pack.
@@ -86,6 +89,9 @@ struct File {
     explorer_model: Option<String>,
     coder_model: Option<String>,
     evidence_tokens: Option<u32>,
+    mode: Option<Mode>,
+    #[serde(default)]
+    rules: Vec<Written>,
 }
 
 /// The variables that are read, in one place so that tests need not touch the process.
@@ -143,7 +149,11 @@ impl Config {
             .or_else(|| places.as_ref().map(|places| places.config_dir().to_owned()))
             .unwrap_or_else(|| data_dir.clone());
         let data_dir = absolute_outside(&data_dir, &root)?;
-        let file = read_file(&config_dir.join("config.toml"))?;
+        let path = config_dir.join("config.toml");
+        let mut file = read_file(&path)?;
+        let own = rules::written::owner(std::mem::take(&mut file.rules));
+        let own = own.map_err(|problem| anyhow!("in {}: {problem}", path.display()))?;
+        let mode = global.mode.or(file.mode).unwrap_or_default();
         let color = environment.stderr_is_terminal && environment.get("NO_COLOR").is_none();
         let evidence_tokens = file.evidence_tokens.unwrap_or(DEFAULT_EVIDENCE_TOKENS);
         ensure!(evidence_tokens >= 100, "evidence_tokens must be at least 100");
@@ -153,6 +163,7 @@ impl Config {
             root,
             model: model_choice(flags, file, &config_dir, environment)?,
             config_dir,
+            authority: Authority { mode, rules: Rules::of_owner(own) },
             evidence_tokens,
             color,
         })
@@ -303,7 +314,11 @@ mod tests {
             environment.variables.insert((*name).into(), (*value).into());
         }
         environment.variables.insert("COUNTERSIGN_CONFIG_DIR".into(), config.display().to_string());
-        let global = GlobalFlags { root: Some(root), data_dir: Some(folder.path().join("data")) };
+        let global = GlobalFlags {
+            root: Some(root),
+            data_dir: Some(folder.path().join("data")),
+            ..GlobalFlags::default()
+        };
         Config::resolve(&global, &flags, &environment)
     }
 
@@ -356,6 +371,10 @@ mod tests {
     fn mistakes_are_named() {
         fails("modle = \"x\"", ModelFlags::default(), "unknown field `modle`");
         fails("window = 100", ModelFlags::default(), "too small");
+        fails("mode = \"yolo\"", ModelFlags::default(), "unknown variant `yolo`");
+        fails("[[rules]]\nverdict = \"allow\"", ModelFlags::default(), "rule 1: it has neither");
+        let shell = "[[rules]]\nverdict = \"allow\"\nrun = \"git status && x\"";
+        fails(shell, ModelFlags::default(), "not a line for a shell");
         let scripted = ModelFlags { provider: Some(ProviderName::Scripted), ..ModelFlags::default() };
         fails("", scripted, "--script FILE");
     }
@@ -364,7 +383,11 @@ mod tests {
     fn data_never_lies_in_the_repository() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        let global = GlobalFlags { root: Some(root.clone()), data_dir: Some(root.join(".data")) };
+        let global = GlobalFlags {
+            root: Some(root.clone()),
+            data_dir: Some(root.join(".data")),
+            ..GlobalFlags::default()
+        };
         let error = Config::resolve(&global, &ModelFlags::default(), &Environment::default()).unwrap_err();
         assert!(error.to_string().contains("inside the repository"), "{error}");
     }

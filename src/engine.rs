@@ -20,7 +20,8 @@ const OPS_WAITING: usize = 16;
 /// A patch on its way to its owner, with the way back for the answer.
 pub struct Asked {
     pub approval: Approval,
-    pub reply: oneshot::Sender<Decision>,
+    /// `None` when nobody is there who could answer.
+    pub reply: oneshot::Sender<Option<Decision>>,
 }
 
 /// Starts the engine. Its events go to the observer of the desk's [`Events`](crate::events::Events).
@@ -63,6 +64,7 @@ impl Engine {
         match op {
             Op::Start(request) => self.begin(request),
             Op::Decide(decision) => self.decide(decision),
+            Op::Unanswered { approval } => self.leave_unanswered(approval),
             Op::Cancel => match &mut self.running {
                 Some(running) => {
                     running.pending = None;
@@ -118,7 +120,15 @@ impl Engine {
                 self.refuse(reason);
             }
             // An error means that the turn was cancelled in this very moment.
-            None => drop(asked.reply.send(decision)),
+            None => drop(asked.reply.send(Some(decision))),
+        }
+    }
+
+    fn leave_unanswered(&mut self, approval: u64) {
+        let Some(running) = &mut self.running else { return self.refuse("nothing is running") };
+        match running.pending.take_if(|asked| asked.approval.id == approval) {
+            Some(asked) => drop(asked.reply.send(None)),
+            None => self.refuse(format!("approval {approval} is not open")),
         }
     }
 

@@ -17,6 +17,9 @@ pub enum Op {
     Start(StartRequest),
     /// Answer one [`Event::ApprovalNeeded`]. Hunks that are not named are declined.
     Decide(Decision),
+    /// Nobody is there who could answer that approval: nothing of its patch is applied, not even what
+    /// rules allow.
+    Unanswered { approval: u64 },
     /// Stop the running turn; the tree stays as it was or is fully changed.
     Cancel,
     /// Stop the running turn, if any, and end the engine.
@@ -120,9 +123,14 @@ pub enum Event {
     CheckStarted { command: Vec<String>, place: CheckPlace },
     /// A check ended.
     CheckFinished { command: Vec<String>, place: CheckPlace, result: CheckResult },
-    /// The turn waits for the owner; [`Op::Decide`] answers.
+    /// Rules or the mode have decided some files of a patch, or all of it. The others follow in an
+    /// [`Event::ApprovalNeeded`] with the same id if `asked` says so; nothing is written before it is
+    /// answered.
+    RulesDecided { approval: u64, files: Vec<RuledFile>, asked: bool },
+    /// The turn waits for the owner; [`Op::Decide`] answers. Without what rules have decided.
     ApprovalNeeded(Approval),
-    /// What the owner said.
+    /// What was decided, and `by` whom: `owner`, `nobody`, or what decided (`rule: allow src/**`,
+    /// `mode: auto`). One event for each of them.
     Decided { approval: u64, accepted: Vec<u32>, declined: Vec<u32>, by: String },
     /// Changes are on the disk and were read back.
     Applied { change: String, files: Vec<AppliedFile> },
@@ -218,6 +226,17 @@ pub struct FileReview {
     pub why: Vec<String>,
 }
 
+/// A file of a patch that is decided without asking.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuledFile {
+    #[serde(flatten)]
+    pub file: FileReview,
+    /// It will be applied; otherwise it is declined.
+    pub allowed: bool,
+    /// What decided, such as `rule: allow src/**` or `mode: deny`.
+    pub by: String,
+}
+
 /// What happens to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -270,6 +289,8 @@ pub struct Usage {
 pub enum Outcome {
     /// Approved changes are on the disk.
     Done { applied: u32, declined: u32, summary: String },
+    /// The mode is to stop after the plan; nothing was asked and nothing was written.
+    Planned { summary: String },
     /// Nothing was approved; nothing was written.
     Declined { reason: String },
     /// The model could not produce a valid change; nothing was written.
@@ -289,6 +310,7 @@ impl Outcome {
     pub fn word(&self) -> &'static str {
         match self {
             Outcome::Done { .. } => "done",
+            Outcome::Planned { .. } => "planned",
             Outcome::Declined { .. } => "declined",
             Outcome::NoValidChange { .. } => "no valid change",
             Outcome::Incomplete { .. } => "incomplete",
@@ -301,7 +323,7 @@ impl Outcome {
     /// The exit code of README's table.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Outcome::Done { .. } => 0,
+            Outcome::Done { .. } | Outcome::Planned { .. } => 0,
             Outcome::Declined { .. } => 4,
             Outcome::NoValidChange { .. } | Outcome::Incomplete { .. } => 5,
             Outcome::ChecksFailed { .. } => 6,

@@ -9,6 +9,7 @@ mod history;
 mod index;
 mod models;
 mod patch;
+mod rules;
 mod run;
 mod session;
 mod sessions;
@@ -60,6 +61,7 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Fin
         Command::Sessions(arguments) => sessions::sessions(&config, arguments).map(Finished::from),
         Command::Doctor(arguments) => doctor::doctor(&config, arguments).await.map(Finished::from),
         Command::Models(arguments) => models::models(&config, arguments).await.map(Finished::from),
+        Command::Rules(command) => rules::rules(&config, command).map(Finished::from),
         Command::Completions { .. } => unreachable!("handled above"),
     }
 }

@@ -22,7 +22,7 @@ use crate::role::{self, Caller, Model, RoleSpec, Roles};
 use crate::session::SessionLog;
 use crate::turn::Desk;
 use crate::ui::{self, Colour, Ended, Settings};
-use crate::{apply, check};
+use crate::{apply, check, rules};
 
 pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished> {
     let check = arguments.check.as_deref().map(check::split).transpose();
@@ -97,7 +97,10 @@ pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Resul
         window: connected.window,
         window_source: connected.window_source,
     });
-    for note in connected.notes.into_iter().chain(recovered) {
+    let mut authority = config.authority.clone();
+    authority.rules = authority.rules.tightened(rules::disk::repository(&config.root));
+    let problems = authority.rules.problems().iter().cloned();
+    for note in connected.notes.into_iter().chain(recovered).chain(problems) {
         events.warn(note);
     }
 
@@ -133,6 +136,7 @@ pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Resul
         journal: config.data.journal(),
         edit_forms,
         evidence_tokens: config.evidence_tokens,
+        authority,
         check,
         approval_ids: Arc::default(),
         approvals,

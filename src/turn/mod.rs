@@ -1,8 +1,8 @@
 //! One request, from pack to verification. It must not know who is watching.
 //!
 //! Read `propose` and `sign` as the list in the design: evidence, plan (with the Explorer's
-//! findings), one step after the other into the overlay, check on a scratch copy, approval, apply,
-//! check in the tree. Everything before the approval can be cancelled at any await; apply is never
+//! findings), one step after the other into the overlay, check on a scratch copy, rules, approval,
+//! apply, check in the tree. Everything before the approval can be cancelled at any await; apply is never
 //! cancelled once it began.
 
 mod code;
@@ -24,6 +24,7 @@ use crate::message::{EditFormat, ExploreRequest, Finding, Plan, PlanRequest, Pla
 use crate::protocol::{Event, Outcome, StartRequest, StepView};
 use crate::retrieve::Retriever;
 use crate::role::{Architect, CallError, Coder, Explorer, Model, Roles};
+use crate::rules::{Authority, Mode};
 
 use evidence::Gathered;
 pub(crate) use evidence::reasons;
@@ -47,6 +48,8 @@ pub struct Desk {
     pub edit_forms: Vec<EditFormat>,
     /// Most tokens of the pack.
     pub evidence_tokens: u32,
+    /// How far a turn may go without asking.
+    pub authority: Authority,
     /// The owner's check, as arguments.
     pub check: Option<Vec<String>>,
     /// Last approval id that was given out; ids are never used twice in a session.
@@ -115,6 +118,9 @@ pub async fn run(desk: Desk, request: StartRequest, cancel: CancellationToken) -
 async fn propose(desk: &Desk, request: &StartRequest) -> Result<sign::Proposal, Stop> {
     let gathered = evidence::gather(desk, request).await?;
     let plan = plan(desk, request, &gathered).await?;
+    if desk.authority.mode == Mode::Plan {
+        return Err(Stop::Outcome(Outcome::Planned { summary: plan.summary }));
+    }
     code::carry_out(desk, request, plan, gathered).await
 }
 

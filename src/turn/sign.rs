@@ -1,6 +1,6 @@
 //! The end of a turn: check on a scratch copy, ask the owner, apply, check in the tree.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 
 use anyhow::Context as _;
@@ -8,13 +8,14 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{self, ApplyError, Note};
-use crate::approval::{self, Approved, Verdict};
+use crate::approval::{self, Approved, Ruling, Verdict};
 use crate::check;
 use crate::edit::{PatchSet, grammar};
 use crate::engine::Asked;
 use crate::failure::Failure;
 use crate::message::Step;
 use crate::protocol::{CheckPlace, CheckResult, Event, Outcome};
+use crate::rules;
 use crate::turn::{Desk, Stop};
 
 /// A patch that waits for its owner.
@@ -38,8 +39,9 @@ pub(super) async fn sign(
         () = cancel.cancelled() => return Ok(Outcome::Cancelled),
         decided = decide(desk, &proposal) => decided?,
     };
-    let Verdict { approved: Some(approved), accepted, declined, .. } = decided else {
-        return Ok(Outcome::Declined { reason: "no hunk was accepted; nothing was written".into() });
+    let Decided { verdict, reason } = decided;
+    let Verdict { approved: Some(approved), accepted, declined, .. } = verdict else {
+        return Ok(Outcome::Declined { reason });
     };
 
     // From here to the end of `write` nothing is cancelled: the tree is as it was or fully changed.
@@ -64,27 +66,64 @@ pub(super) async fn sign(
     })
 }
 
-async fn decide(desk: &Desk, proposal: &Proposal) -> Result<Verdict, Stop> {
+/// A verdict, and why nothing is applied if it approves nothing.
+struct Decided {
+    verdict: Verdict,
+    reason: String,
+}
+
+async fn decide(desk: &Desk, proposal: &Proposal) -> Result<Decided, Stop> {
     let checks = check_scratch(desk, &proposal.patch).await?.into_iter().collect();
-    let paths = proposal.patch.files().iter().map(|file| file.path());
-    let why = paths.map(|path| (path.to_owned(), why(proposal, path))).collect();
-    let id = desk.approval_ids.fetch_add(1, Ordering::Relaxed) + 1;
-    let approval = approval::review(id, &proposal.patch, &why, checks);
-    let (reply, answer) = oneshot::channel();
-    desk.approvals.send(Asked { approval, reply }).await.ok().context("the engine is gone")?;
-    let decision = answer.await.context("the engine ended while a patch waited for its owner")?;
-    let decided = approval::decide(&proposal.patch, id, &decision, &grammar::syntax)
-        .context("the decision does not fit")?;
-    if !decided.stale.is_empty() {
-        let hunks: Vec<String> = decided.stale.iter().map(u32::to_string).collect();
+    let (patch, id) = (&proposal.patch, desk.approval_ids.fetch_add(1, Ordering::Relaxed) + 1);
+    let planned = proposal.steps.iter().flat_map(|step| [step.file.as_str(), step.target.as_str()]);
+    let place = |path: &str| rules::disk::place(&desk.root, path);
+    let ruling = approval::by_rules(patch, &planned.collect::<BTreeSet<_>>(), &desk.authority, &place);
+    let why = patch.files().iter().map(|file| (file.path().to_owned(), why(proposal, file.path()))).collect();
+    let verdict = ask(desk, id, patch, &ruling, &why, checks).await?;
+    if !verdict.stale.is_empty() {
+        let hunks: Vec<String> = verdict.stale.iter().map(u32::to_string).collect();
         desk.events.warn(format!(
             "hunks {} were left out: they build on what was declined, or do not parse without it",
             hunks.join(", ")
         ));
     }
-    let (accepted, declined) = (decided.accepted.clone(), decided.declined.clone());
-    desk.events.emit(Event::Decided { approval: id, accepted, declined, by: "owner".into() });
-    Ok(decided)
+    for share in verdict.shares.clone() {
+        let (accepted, declined) = (share.accepted, share.declined);
+        desk.events.emit(Event::Decided { approval: id, accepted, declined, by: share.by });
+    }
+    let denials = ruling.denials(patch);
+    let reason = match denials.is_empty() {
+        true => "no hunk was accepted; nothing was written".to_owned(),
+        false => format!("no hunk was accepted; nothing was written. Denied: {}", denials.join(", ")),
+    };
+    Ok(Decided { verdict, reason })
+}
+
+/// What rules leave open is asked; without anything open nobody is.
+async fn ask(
+    desk: &Desk,
+    id: u64,
+    patch: &PatchSet,
+    ruling: &Ruling,
+    why: &BTreeMap<String, Vec<String>>,
+    checks: Vec<CheckResult>,
+) -> Result<Verdict, Stop> {
+    let files = ruling.decided(patch, why);
+    if !files.is_empty() {
+        desk.events.emit(Event::RulesDecided { approval: id, files, asked: ruling.asks() });
+    }
+    let unfit = "the decision does not fit";
+    if !ruling.asks() {
+        return Ok(approval::without_asking(patch, ruling, &grammar::syntax).context(unfit)?);
+    }
+    let approval = approval::review(id, patch, ruling, why, checks);
+    let (reply, answer) = oneshot::channel();
+    desk.approvals.send(Asked { approval, reply }).await.ok().context("the engine is gone")?;
+    let answered = answer.await.context("the engine ended while a patch waited for its owner")?;
+    Ok(match answered {
+        Some(decision) => approval::decide(patch, id, ruling, &decision, &grammar::syntax).context(unfit)?,
+        None => approval::unanswered(patch),
+    })
 }
 
 /// What is said beside a file's hunks: the plan's step, then the ledger.

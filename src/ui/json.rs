@@ -1,7 +1,8 @@
 //! The front end for programs: one event a line on standard output, ops a line on standard input.
 //!
 //! Standard output holds envelopes and nothing else. When standard input ends there is nobody left
-//! who could sign, so that whatever waits for approval, now or later, is declined. It must not know
+//! who could sign, so that whatever waits for approval, now or later, stays unanswered: nothing of it is
+//! applied. It must not know
 //! what any event means beyond that.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,7 +16,7 @@ use super::Ended;
 use super::terminal::keys::{Process, Wish, Wishes};
 use super::terminal::{GRACE, at};
 use super::text::{Line, Tone};
-use crate::protocol::{Decision, Envelope, Event, Op};
+use crate::protocol::{Envelope, Event, Op};
 use crate::sanitize::visible;
 
 /// The longest op in bytes; a longer line is refused, not stored.
@@ -146,8 +147,8 @@ struct Loop<Output, Complaints> {
     life: Life,
     output: Output,
     complaints: Complaints,
-    /// Approvals that are open, with their digest.
-    waiting: BTreeMap<u64, (String, Answer)>,
+    /// Approvals that are open.
+    waiting: BTreeMap<u64, Answer>,
     outbox: VecDeque<Op>,
     input_open: bool,
     in_turn: bool,
@@ -237,7 +238,7 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
         match event {
             Event::TurnStarted { .. } => self.in_turn = true,
             Event::ApprovalNeeded(approval) => {
-                self.waiting.insert(approval.id, (approval.digest, Answer::None));
+                self.waiting.insert(approval.id, Answer::None);
                 self.decline_if_alone();
             }
             Event::Decided { approval, .. } => {
@@ -248,7 +249,7 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
                     return Some(Ended::Refused(reason));
                 }
                 // It may have been an answer that was refused; then the approval is still open.
-                self.waiting.values_mut().for_each(|(_, answer)| *answer = Answer::None);
+                self.waiting.values_mut().for_each(|answer| *answer = Answer::None);
                 self.decline_if_alone();
             }
             Event::TurnFinished { outcome, .. } => {
@@ -268,7 +269,7 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
         match line {
             Some(Input::Op(op)) => {
                 if let Op::Decide(decision) = &op
-                    && let Some((_, answer)) = self.waiting.get_mut(&decision.approval)
+                    && let Some(answer) = self.waiting.get_mut(&decision.approval)
                 {
                     *answer = Answer::Sent;
                 }
@@ -294,11 +295,10 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
         if self.input_open {
             return;
         }
-        for (approval, (digest, answer)) in &mut self.waiting {
+        for (approval, answer) in &mut self.waiting {
             if *answer == Answer::None {
                 *answer = Answer::Sent;
-                let decision = Decision { approval: *approval, digest: digest.clone(), accept: Vec::new() };
-                self.outbox.push_back(Op::Decide(decision));
+                self.outbox.push_back(Op::Unanswered { approval: *approval });
             }
         }
     }
@@ -314,7 +314,7 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Approval, Outcome, StartRequest, Usage};
+    use crate::protocol::{Approval, Decision, Outcome, StartRequest, Usage};
 
     /// What became of a run: its end and both outputs.
     struct Run {
@@ -355,6 +355,10 @@ mod tests {
         Op::Decide(Decision { approval: id, digest: format!("d{id}"), accept: accept.to_vec() })
     }
 
+    fn unanswered(id: u64) -> Op {
+        Op::Unanswered { approval: id }
+    }
+
     fn refused() -> Event {
         Event::Refused { reason: "no".into() }
     }
@@ -389,7 +393,7 @@ mod tests {
         assert!(loop_.outbox.is_empty(), "someone may still answer");
         loop_.input(None);
         loop_.follow(approval(2));
-        assert_eq!(loop_.outbox, [decide(1, &[]), decide(2, &[])]);
+        assert_eq!(loop_.outbox, [unanswered(1), unanswered(2)]);
     }
 
     #[test]
@@ -401,7 +405,7 @@ mod tests {
         loop_.input(None);
         assert_eq!(loop_.outbox, [decide(1, &[3])]);
         loop_.follow(refused());
-        assert_eq!(loop_.outbox, [decide(1, &[3]), decide(1, &[])]);
+        assert_eq!(loop_.outbox, [decide(1, &[3]), unanswered(1)]);
         loop_.follow(refused());
         assert_eq!(loop_.outbox.len(), 3, "a refused refusal is repeated, not lost");
 

@@ -27,7 +27,7 @@ use self::stream::Stream;
 use self::view::View;
 use super::text::{Line, Tone, count, meter, thousands};
 use super::{Audience, Ended, Settings, Stdout, unified};
-use crate::protocol::{Approval, CheckPlace, Decision, Envelope, Event, Op};
+use crate::protocol::{Approval, CheckPlace, Decision, Envelope, Event, FileReview, Op, Outcome, RuledFile};
 
 /// How long a second Ctrl-C waits for the engine to leave by itself: long enough to finish or take
 /// back an apply that is under way.
@@ -74,6 +74,9 @@ struct Front {
     question: Option<Question>,
     /// Ops on their way; sending must never keep this loop from listening.
     outbox: VecDeque<Op>,
+    /// Files that rules decided, and the plan: what standard output gets if nobody is asked.
+    ruled: Vec<RuledFile>,
+    plan: Vec<Line>,
     began: bool,
     stops: u32,
     grace: Duration,
@@ -91,6 +94,8 @@ impl Front {
             stream: None,
             question: None,
             outbox: VecDeque::new(),
+            ruled: Vec::new(),
+            plan: Vec::new(),
             began: false,
             stops: 0,
             grace: GRACE,
@@ -188,9 +193,19 @@ impl Front {
         let lines = self.view.lines(&event, columns);
         self.screen.print(&lines);
         match event {
+            Event::RulesDecided { files, asked, .. } => self.rules_decided(files, asked, columns),
             Event::ApprovalNeeded(approval) => self.approval(approval, columns, wishes),
+            Event::PlanReady { .. } => self.plan = lines,
             Event::TurnStarted { .. } => self.began = true,
-            Event::TurnFinished { outcome, .. } => self.ended = Some(Ended::Turn(outcome)),
+            Event::TurnFinished { outcome, .. } => {
+                if let Outcome::Planned { .. } = outcome
+                    && self.has_reader()
+                {
+                    let plan: String = self.plan.iter().map(|line| line.text() + "\n").collect();
+                    self.give_out(&plan, columns);
+                }
+                self.ended = Some(Ended::Turn(outcome));
+            }
             Event::Refused { reason } if !self.began => self.ended = Some(Ended::Refused(reason)),
             _ => {}
         }
@@ -271,20 +286,43 @@ impl Front {
         }
     }
 
-    /// Nobody can sign: gives out the patch and declines all of it.
-    fn decline_unseen(&mut self, approval: &Approval, columns: usize) {
-        let patch = unified::patch(approval);
+    /// Whether standard output is for somebody who does not see the screen.
+    fn has_reader(&self) -> bool {
+        self.settings.stdout == Stdout::Data || self.settings.audience == Audience::Nobody
+    }
+
+    /// Remembers what rules decided. If that applies nothing and nobody is asked, the patch is given
+    /// out: it is all that comes of the turn.
+    fn rules_decided(&mut self, files: Vec<RuledFile>, asked: bool, columns: usize) {
+        if !asked && self.has_reader() && files.iter().all(|file| !file.allowed) {
+            let files: Vec<FileReview> = files.iter().map(|file| file.file.clone()).collect();
+            self.give_out(&unified::files(&files), columns);
+        }
+        self.ruled = files;
+    }
+
+    /// Text for standard output: exact for a program, escaped on a screen.
+    fn give_out(&mut self, text: &str, columns: usize) {
         let written = match self.settings.stdout {
-            Stdout::Data => self.screen.data(&patch),
+            Stdout::Data => self.screen.data(text),
             Stdout::Screen => {
-                let lines = patch.lines().map(|line| Line::new(Tone::Plain, line).text() + "\n");
+                let lines = text.lines().map(|line| Line::new(Tone::Plain, line).text() + "\n");
                 self.screen.data(&lines.collect::<String>())
             }
         };
         if let Err(error) = written {
-            let text = format!("warning: the patch could not be written to standard output: {error}");
+            let text = format!("warning: standard output could not be written: {error}");
             self.screen.print(&Line::new(Tone::Warning, &text).wrap(columns, 2));
         }
+    }
+
+    /// Nobody can sign: gives out the whole patch, with what rules decided, and leaves the question
+    /// unanswered.
+    fn decline_unseen(&mut self, approval: &Approval, columns: usize) {
+        let mut files = approval.files.clone();
+        files.extend(std::mem::take(&mut self.ruled).into_iter().map(|ruled| ruled.file));
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        self.give_out(&unified::files(&files), columns);
         let hunks = approval.files.iter().map(|file| file.hunks.len() as u64).sum();
         let text = format!(
             "approval needed for {}, and nobody can answer here: the patch is on standard output and \
@@ -292,7 +330,7 @@ impl Front {
             count(hunks, "hunk")
         );
         self.screen.print(&Line::new(Tone::Warning, &text).wrap(columns, 2));
-        self.decide(Decision { approval: approval.id, digest: approval.digest.clone(), accept: Vec::new() });
+        self.outbox.push_back(Op::Unanswered { approval: approval.id });
     }
 
     fn decide(&mut self, decision: Decision) {
@@ -330,8 +368,7 @@ impl Front {
             Reply::Broken(reason) => {
                 let text = format!("the question could not be asked, so that nothing is applied: {reason}");
                 self.screen.print(&Line::new(Tone::Bad, &text).wrap(columns, 2));
-                let decision = question.review.decline_all();
-                self.decide(decision);
+                self.outbox.push_back(Op::Unanswered { approval: question.review.id() });
                 self.close_question(wishes);
             }
         }
