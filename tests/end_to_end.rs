@@ -11,6 +11,7 @@ mod headless;
 mod models;
 mod patch;
 mod roles;
+mod rules;
 mod terminal;
 mod turns;
 mod wire;
