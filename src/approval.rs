@@ -312,11 +312,14 @@ fn sign(
     }
 }
 
-/// The approval of an owner who typed the command that applies this very patch. `None` if a place in
-/// it is a guess and guesses are declined: nobody has looked at it.
-pub fn by_command(patch: &PatchSet, guesses: Guesses) -> Option<Approved<PatchSet>> {
+/// The approval of an owner who typed the command that applies this very patch: the answer to
+/// whatever is asked. `None` if the ruling is about another patch or denies a part of it, or if a place
+/// in it is a guess and guesses are declined: nobody has looked at it.
+pub fn by_command(patch: &PatchSet, ruling: &Ruling, guesses: Guesses) -> Option<Approved<PatchSet>> {
     let guessed = patch.files().iter().any(|file| file.tier().is_guess());
-    (!guessed || guesses == Guesses::Accepted).then(|| Approved(patch.clone()))
+    let denied = ruling.files.iter().any(|ruled| matches!(ruled, Ruled::Denied { .. }));
+    let fits = ruling.digest == patch.digest() && !denied;
+    (fits && (!guessed || guesses == Guesses::Accepted)).then(|| Approved(patch.clone()))
 }
 
 #[cfg(test)]
@@ -504,6 +507,18 @@ mod tests {
         }
         let nobody = unanswered(&patch);
         assert!(nobody.approved.is_none() && nobody.declined == [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_typed_command_answers_what_is_asked_and_not_what_is_denied() {
+        let patch = patch("five");
+        let asked = asked(&patch);
+        assert!(by_command(&patch, &asked, Guesses::Declined).is_some());
+        let denied = three_files(Tier::Exact);
+        assert!(by_command(&denied, &ruled(&denied, Mode::Auto), Guesses::Accepted).is_none());
+        assert!(by_command(&denied, &asked, Guesses::Accepted).is_none(), "a ruling on another patch");
+        let deny = by_rules(&patch, &BTreeSet::new(), &authority(Mode::Deny), &Place::lexical);
+        assert!(by_command(&patch, &deny, Guesses::Accepted).is_none());
     }
 
     #[test]

@@ -146,7 +146,8 @@ Examples:
 
 Read are unified diffs, *** Begin Patch, SEARCH/REPLACE blocks, whole files under
 their paths, SYMBOL path name with its text, and LINES blocks. A place is found by
-its lines, not by numbers; what fits twice is refused. What is applied is in the
+its lines, not by numbers; what fits twice is refused, and so is what a rule of yours
+denies; nothing else is asked. What is applied is in the
 journal: `countersign undo` takes it back."
     )]
     Patch(PatchCommand),

@@ -375,6 +375,32 @@ fn a_verdict_is_explained() {
 }
 
 #[test]
+fn a_patch_that_is_typed_in_is_not_asked_about_and_can_be_denied() {
+    let place = configured("[[rules]]\nverdict = \"deny\"\npath = \"secret/**\"");
+    let apply = |path: &str, arguments: &[&str]| {
+        use std::io::Write as _;
+        let mut command = place.command();
+        command.args(["patch", "apply"]).args(arguments).stdin(std::process::Stdio::piped());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let patch = format!("--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+x\n");
+        child.stdin.take().unwrap().write_all(patch.as_bytes()).unwrap();
+        Finished::of(child.wait_with_output().unwrap())
+    };
+    apply("Makefile", &[]).succeeds();
+    for (path, mode, by) in [
+        ("secret/x.txt", "auto", "rule: deny secret/**"),
+        ("x.txt", "deny", "mode: deny"),
+        ("x.txt", "plan", "mode: plan"),
+    ] {
+        let run = apply(path, &["--mode", mode]);
+        assert_eq!(run.code, 4, "{run:#?}");
+        assert!(run.stdout.contains(&format!("denied: {path} ({by})")), "{}", run.stdout);
+        assert!(!place.exists(path));
+    }
+}
+
+#[test]
 fn mistaken_rules_of_the_owner_stop_everything() {
     for (config, said) in [
         ("mode = \"yolo\"", "unknown variant `yolo`"),

@@ -1,6 +1,7 @@
 //! `countersign rules`: what may happen without asking, and why a path or a command gets its verdict.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -32,7 +33,11 @@ fn test(config: &Config, all: &Rules, arguments: &RulesTestArgs) -> Explanation 
     match arguments.tested.as_slice() {
         words if arguments.path => all.explain_path(&rules::disk::place(&config.root, &words.join(" "))),
         [line] if arguments.run || line.chars().any(char::is_whitespace) => all.explain_line(line),
-        [path] => all.explain_path(&rules::disk::place(&config.root, path)),
+        [path] => {
+            // As other programs print it.
+            let inside = Path::new(path).strip_prefix(&config.root).ok().and_then(Path::to_str);
+            all.explain_path(&rules::disk::place(&config.root, inside.unwrap_or(path)))
+        }
         words => all.explain_command(words),
     }
 }

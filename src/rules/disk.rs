@@ -5,8 +5,8 @@ use std::path::{Component, Path};
 
 use cap_fs_ext::MetadataExt as _;
 
-use super::Place;
 use super::written::{self, REPOSITORY_FILE, Repository};
+use super::{Place, pattern};
 use crate::edit::tree::{Tree, TreeError};
 
 /// Largest file of a repository's rules, in bytes. More is a mistake.
@@ -31,7 +31,12 @@ pub fn place(root: &Path, given: &str) -> Place {
             }
             continue;
         };
-        if found == root.join(known) {
+        // Some systems give names in another composition than they took them.
+        let same = |one: &Path, other: &Path| match (one.to_str(), other.to_str()) {
+            (Some(one), Some(other)) => pattern::composed(one) == pattern::composed(other),
+            _ => one == other,
+        };
+        if same(&found, &root.join(known)) {
             break;
         }
         let rest = path.strip_prefix(known).unwrap_or(Path::new(""));

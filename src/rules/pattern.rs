@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{Glob, GlobBuilder, GlobMatcher};
 use unicode_normalization::UnicodeNormalization as _;
 
 /// A name as the most forgiving file system compares it: without case and composition.
@@ -35,38 +35,17 @@ impl PathGlob {
     /// # Errors
     /// The sentence to show: what is wrong with the pattern.
     pub fn new(text: &str) -> Result<PathGlob, String> {
-        let said = |problem: &str| Err(format!("the pattern {text:?} {problem}"));
-        let rooted = text.strip_prefix('/').or_else(|| text.strip_prefix("./"));
-        let pattern = rooted.unwrap_or(text);
-        if pattern.trim().is_empty() {
-            return said("is empty; write `**` for every file");
-        }
-        if pattern.split('/').any(|part| part == "." || part == "..") {
-            return said("holds `.` or `..`; count from the repository's root");
-        }
-        if pattern.starts_with(['~', '/'])
-            || pattern.contains("//")
-            || pattern.as_bytes().get(1) == Some(&b':')
-        {
-            return said("is no path below the repository's root");
-        }
-        let name = pattern.strip_suffix('/').unwrap_or(pattern);
-        let anywhere = if rooted.is_some() || name.contains('/') { "" } else { "**/" };
-        // A folder is meant with everything in it.
-        let below = if name.len() < pattern.len() { "/**" } else { "" };
-        let pattern = format!("{anywhere}{name}{below}");
-        let (exact, folded) = both(&pattern, Separators::Count)?;
-        Ok(PathGlob { text: text.to_owned(), exact, folded })
+        let (exact, folded) = both(&anchored(text)?, Separators::Count)?;
+        Ok(PathGlob {
+            text: text.to_owned(),
+            exact: exact.compile_matcher(),
+            folded: folded.compile_matcher(),
+        })
     }
 
     /// Exactly this path, as it is spelled (in composed characters).
     pub fn loosens(&self, path: &str) -> bool {
         self.exact.is_match(composed(path))
-    }
-
-    /// What may be another spelling of exactly this path.
-    pub fn resembles(&self, path: &str) -> bool {
-        self.folded.is_match(fold(path))
     }
 
     /// This path, a folder on the way to it, or what may be another spelling of one of them.
@@ -103,7 +82,7 @@ impl WordGlob {
     /// The sentence to show: what is wrong with the glob.
     pub fn new(word: &str) -> Result<WordGlob, String> {
         let (exact, folded) = both(word, Separators::Ignored)?;
-        Ok(WordGlob { exact, folded })
+        Ok(WordGlob { exact: exact.compile_matcher(), folded: folded.compile_matcher() })
     }
 
     pub fn loosens(&self, word: &str) -> bool {
@@ -184,6 +163,36 @@ pub fn program_name(program: &str) -> String {
     ending.filter(|name| !name.is_empty()).unwrap_or(name).to_owned()
 }
 
+/// The glob of a path that some file system could take for one that `text` means, for a whole table.
+/// It is compared with a [`fold`]ed path.
+///
+/// # Errors
+/// The sentence to show: what is wrong with the pattern.
+pub fn forgiving(text: &str) -> Result<Glob, String> {
+    Ok(both(&anchored(text)?, Separators::Count)?.1)
+}
+
+/// A path's pattern as a glob that counts from the root.
+fn anchored(text: &str) -> Result<String, String> {
+    let said = |problem: &str| Err(format!("the pattern {text:?} {problem}"));
+    let rooted = text.strip_prefix('/').or_else(|| text.strip_prefix("./"));
+    let pattern = rooted.unwrap_or(text);
+    if pattern.trim().is_empty() {
+        return said("is empty; write `**` for every file");
+    }
+    if pattern.split('/').any(|part| part == "." || part == "..") {
+        return said("holds `.` or `..`; count from the repository's root");
+    }
+    if pattern.starts_with(['~', '/']) || pattern.contains("//") || pattern.as_bytes().get(1) == Some(&b':') {
+        return said("is no path below the repository's root");
+    }
+    let name = pattern.strip_suffix('/').unwrap_or(pattern);
+    let anywhere = if rooted.is_some() || name.contains('/') { "" } else { "**/" };
+    // A folder is meant with everything in it.
+    let below = if name.len() < pattern.len() { "/**" } else { "" };
+    Ok(format!("{anywhere}{name}{below}"))
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Separators {
     /// `*` does not reach across `/`.
@@ -192,14 +201,13 @@ enum Separators {
 }
 
 /// The pattern as it is spelled, and the one that errs on the side of matching.
-fn both(pattern: &str, separators: Separators) -> Result<(GlobMatcher, GlobMatcher), String> {
+fn both(pattern: &str, separators: Separators) -> Result<(Glob, Glob), String> {
     let build = |pattern: &str| {
         GlobBuilder::new(pattern)
             .literal_separator(separators == Separators::Count)
             .backslash_escape(true)
             .empty_alternates(true)
             .build()
-            .map(|glob| glob.compile_matcher())
             .map_err(|error| format!("the pattern {pattern:?} cannot be read: {}", error.kind()))
     };
     if !pattern.is_ascii() && pattern.contains('[') {

@@ -2,10 +2,11 @@
 
 use std::sync::LazyLock;
 
+use globset::{GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::pattern::{PathGlob, WordGlob, program_name};
+use super::pattern::{self, WordGlob, program_name};
 
 /// The name of the table, for messages.
 pub const TABLE: &str = "sensitive.toml";
@@ -30,9 +31,8 @@ pub struct Group {
 
 /// The lines that name the path, in the order of the table.
 pub fn path(path: &str) -> Vec<Line> {
-    let fits = PATHS.iter().filter(|entry| entry.glob.resembles(path));
-    fits.map(|entry| Line { number: entry.line, pattern: entry.glob.to_string(), reason: entry.reason })
-        .collect()
+    let fits = PATHS.set.matches(pattern::fold(path));
+    fits.into_iter().map(|at| PATHS.lines[at].clone()).collect()
 }
 
 /// The lines that name the command, in the order of the table.
@@ -80,10 +80,10 @@ struct Commands {
     arguments: Vec<String>,
 }
 
-struct PathEntry {
-    line: usize,
-    glob: PathGlob,
-    reason: &'static str,
+/// Every pattern of the paths, with the line that it is from at the same place.
+struct PathTable {
+    set: GlobSet,
+    lines: Vec<Line>,
 }
 
 struct CommandEntry {
@@ -97,13 +97,17 @@ struct CommandEntry {
 // The table is built in, and a test reads all of it: what panics here never ships.
 static DATA: LazyLock<Data> = LazyLock::new(|| toml::from_str(TEXT).expect("the built-in table is valid"));
 
-static PATHS: LazyLock<Vec<PathEntry>> = LazyLock::new(|| {
-    let entry = |group: &'static Paths, glob: &Spanned<String>| PathEntry {
-        line: line(glob.span().start),
-        glob: PathGlob::new(glob.get_ref()).expect("a built-in pattern"),
-        reason: &group.reason,
-    };
-    DATA.paths.iter().flat_map(|group| group.globs.iter().map(move |glob| entry(group, glob))).collect()
+static PATHS: LazyLock<PathTable> = LazyLock::new(|| {
+    let mut set = GlobSetBuilder::new();
+    let mut lines = Vec::new();
+    for group in &DATA.paths {
+        for glob in &group.globs {
+            set.add(pattern::forgiving(glob.get_ref()).expect("a built-in pattern"));
+            let pattern = glob.get_ref().clone();
+            lines.push(Line { number: line(glob.span().start), pattern, reason: &group.reason });
+        }
+    }
+    PathTable { set: set.build().expect("built-in patterns"), lines }
 });
 
 static COMMANDS: LazyLock<Vec<CommandEntry>> = LazyLock::new(|| {
