@@ -248,7 +248,7 @@ pub enum RulesCommand {
     #[command(after_help = "\
 Examples:
   countersign rules test src/main.rs
-  countersign rules test cargo test --workspace
+  countersign rules test -- cargo test --workspace
   countersign rules test 'cargo test --workspace'
   countersign rules test --run make
 
@@ -259,7 +259,7 @@ One word is a path, several are a command. Nothing is run.")]
 #[derive(Debug, Args)]
 pub struct RulesTestArgs {
     /// A path of the repository, or a command
-    #[arg(required = true, value_name = "PATH or ARGV", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(required = true, value_name = "PATH or ARGV")]
     pub tested: Vec<String>,
     /// Read one word as a command
     #[arg(long, conflicts_with = "path")]

@@ -52,22 +52,23 @@ impl Command {
         }
     }
 
-    /// Every command that could be hidden in the words: what follows a sign of a shell, what is
-    /// quoted for one, and what another program would start. For rules that tighten.
+    /// Runs of words in which commands could be hidden: what follows a sign of a shell, what is quoted
+    /// for one, and what another program would start. A command may begin at any word of a run. For
+    /// rules that tighten.
     pub fn hidden(&self) -> Vec<Vec<String>> {
-        let mut runs: Vec<Vec<String>> = vec![Vec::new()];
+        let mut runs: Vec<Vec<String>> = Vec::new();
+        let mut run: Vec<String> = Vec::new();
         for word in &self.argv {
             for (at, part) in word.split(SHELL).enumerate() {
                 if at > 0 {
-                    runs.push(Vec::new());
+                    runs.push(std::mem::take(&mut run));
                 }
                 let inner = part.split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned());
-                runs.last_mut()
-                    .expect("there is one from the start")
-                    .extend(inner.filter(|word| !word.is_empty()));
+                run.extend(inner.filter(|word| !word.is_empty()));
             }
         }
-        runs.iter().flat_map(|run| (0..run.len()).map(|start| run[start..].to_vec())).collect()
+        runs.push(run);
+        runs
     }
 }
 
@@ -122,7 +123,7 @@ mod tests {
         ] {
             let hidden = Command::line(line).hidden();
             assert!(
-                hidden.iter().any(|argv| argv.starts_with(&["rm".into(), "-rf".into()])),
+                hidden.iter().any(|run| run.windows(2).any(|words| words == ["rm", "-rf"])),
                 "{line}: {hidden:?}"
             );
         }

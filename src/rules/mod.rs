@@ -198,13 +198,17 @@ impl Rules {
         // What another program would start is looked through only where one would be started: an
         // argument that reads `rm` is not a command.
         let hidden = match command.doubts.is_empty() && lines.is_empty() {
-            true => vec![command.argv.clone()],
-            false => [command.hidden(), vec![command.argv.clone()]].concat(),
+            true => Vec::new(),
+            false => command.hidden(),
         };
+        let starts =
+            |run: &Vec<String>, words: &WordsGlob| (0..run.len()).any(|start| words.tightens(&run[start..]));
         let hits = |rule: &Rule| match &rule.pattern {
             Pattern::Path(_) => false,
             Pattern::Run(words) if rule.loosens() => words.loosens(&command.argv),
-            Pattern::Run(words) => hidden.iter().any(|argv| words.tightens(argv)),
+            Pattern::Run(words) => {
+                words.tightens(&command.argv) || hidden.iter().any(|run| starts(run, words))
+            }
         };
         let tested = Tested::Run { argv: command.argv.clone() };
         self.conclude(tested, &hits, &lines, command.doubts.clone())

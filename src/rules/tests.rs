@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::edit::anchor::Tier;
 
 fn rule(verdict: Verdict, pattern: &str) -> Rule {
     let pattern = match pattern.strip_prefix("run ") {
@@ -185,6 +186,11 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     )
 }
 
+fn any_mode_and_tier() -> impl Strategy<Value = (Mode, Tier)> {
+    let mode = prop_oneof![Just(Mode::Ask), Just(Mode::Auto), Just(Mode::Plan), Just(Mode::Deny)];
+    (mode, prop_oneof![Just(Tier::Exact), Just(Tier::Whole), Just(Tier::Fuzzy)])
+}
+
 fn any_path() -> impl Strategy<Value = String> {
     proptest::collection::vec("[aAbB]{1,3}|\\.|\\.\\.|Makefile|a\\.|e\u{301}", 1..4)
         .prop_map(|parts| parts.join("/"))
@@ -241,6 +247,33 @@ proptest! {
         let place = Place::lexical(&path);
         prop_assert!(both.explain_path(&place).verdict >= own.explain_path(&place).verdict);
         prop_assert!(both.explain_line(&line).verdict >= own.explain_line(&line).verdict);
+    }
+
+    #[test]
+    fn what_tightens_never_makes_a_change_go_further(
+        some in proptest::collection::vec(any_rule(), 0..4),
+        more in any_rule(),
+        path in any_path(),
+        (mode, tier) in any_mode_and_tier(),
+        (planned, executable) in any::<(bool, bool)>(),
+    ) {
+        prop_assume!(more.verdict != Allow);
+        let change = Change {
+            places: vec![Place::lexical(&path)],
+            kind: crate::protocol::ChangeKind::Modify,
+            tier,
+            planned,
+            executable_before: false,
+            executable_after: executable,
+        };
+        let strictness = |rules: Vec<Rule>| {
+            match (Authority { mode, rules: Rules::of_owner(rules) }).judge(&change) {
+                Ruled::Allowed { .. } => 0,
+                Ruled::Asked { .. } => 1,
+                Ruled::Denied { .. } => 2,
+            }
+        };
+        prop_assert!(strictness([some.clone(), vec![more]].concat()) >= strictness(some));
     }
 
     /// Whatever a path looks like: it is allowed only if it is the plain name of one file.
