@@ -83,17 +83,19 @@ pub struct Ruling {
 
 /// Holds a patch against the mode and the rules. `planned` are the paths of the plan: a file that is
 /// not among them is always asked, and being among them allows nothing by itself. `place` says what the
-/// disk knows of a path.
+/// disk knows of a path. Nothing is allowed on which one of the `checks` failed.
 ///
 /// Paths, kinds of change and modes are all that is looked at. No text that a model wrote is an input.
 pub fn by_rules(
     patch: &PatchSet,
     planned: &BTreeSet<&str>,
     authority: &Authority,
+    checks: &[CheckResult],
     place: &dyn Fn(&str) -> Place,
 ) -> Ruling {
-    let files: Vec<Ruled> =
-        patch.files().iter().map(|file| authority.judge(&change(file, planned, place))).collect();
+    let check_failed = checks.iter().any(|check| !check.passed);
+    let judge = |file| authority.judge(&Change { check_failed, ..change(file, planned, place) });
+    let files: Vec<Ruled> = patch.files().iter().map(judge).collect();
     let of_file = |(file, ruled): (&FilePatch, &Ruled)| {
         file.hunks().iter().map(|hunk| (hunk.id(), ruled.clone())).collect::<Vec<_>>()
     };
@@ -110,6 +112,7 @@ fn change(file: &FilePatch, planned: &BTreeSet<&str>, place: &dyn Fn(&str) -> Pl
         tier: file.tier(),
         planned: paths.iter().all(|path| planned.contains(path)),
         executable_before: before,
+        check_failed: false,
         // What goes away changes no bit.
         executable_after: file.after().map_or(before, |side| executable(side.mode)),
         places: paths.into_iter().map(place).collect(),
@@ -340,7 +343,7 @@ mod tests {
 
     /// As if there were no rules.
     fn asked(patch: &PatchSet) -> Ruling {
-        by_rules(patch, &BTreeSet::new(), &Authority::default(), &Place::lexical)
+        by_rules(patch, &BTreeSet::new(), &Authority::default(), &[], &Place::lexical)
     }
 
     fn none(_: &str, _: &str) -> Option<Syntax> {
@@ -426,7 +429,7 @@ mod tests {
 
     fn ruled(patch: &PatchSet, mode: Mode) -> Ruling {
         let planned = BTreeSet::from(["src/a.rs", "private/b.rs", "docs/c.md"]);
-        by_rules(patch, &planned, &authority(mode), &Place::lexical)
+        by_rules(patch, &planned, &authority(mode), &[], &Place::lexical)
     }
 
     #[test]
@@ -517,7 +520,7 @@ mod tests {
         let denied = three_files(Tier::Exact);
         assert!(by_command(&denied, &ruled(&denied, Mode::Auto), Guesses::Accepted).is_none());
         assert!(by_command(&denied, &asked, Guesses::Accepted).is_none(), "a ruling on another patch");
-        let deny = by_rules(&patch, &BTreeSet::new(), &authority(Mode::Deny), &Place::lexical);
+        let deny = by_rules(&patch, &BTreeSet::new(), &authority(Mode::Deny), &[], &Place::lexical);
         assert!(by_command(&patch, &deny, Guesses::Accepted).is_none());
     }
 
@@ -526,7 +529,7 @@ mod tests {
         let patch = three_files(Tier::Exact);
         for mode in [Mode::Ask, Mode::Auto] {
             let planned = BTreeSet::from(["docs/c.md"]);
-            let ruling = by_rules(&patch, &planned, &authority(mode), &Place::lexical);
+            let ruling = by_rules(&patch, &planned, &authority(mode), &[], &Place::lexical);
             assert!(ruling.is_asked(3), "{mode:?}");
             let shown = review(7, &patch, &ruling, &BTreeMap::new(), Vec::new());
             let asked = shown.files.iter().find(|file| file.path == "src/a.rs").unwrap();
@@ -548,7 +551,7 @@ mod tests {
         ] {
             let change = FileChange { before, after, tier: Tier::Exact };
             let patch = PatchSet::derive(vec![change.clone()]);
-            let ruling = by_rules(&patch, &planned, &authority(Mode::Auto), &Place::lexical);
+            let ruling = by_rules(&patch, &planned, &authority(Mode::Auto), &[], &Place::lexical);
             assert_eq!(ruling.asks(), asks, "{change:?}");
         }
     }

@@ -3,6 +3,7 @@
 use countersign::protocol::{Event, FileReview, Outcome, RuledFile};
 use serde_json::json;
 
+use crate::support::pty::Pty;
 use crate::support::{Conversation, Finished, GREETER, Place, accept, accept_all, ids, plan, replace, whole};
 
 /// An exact edit of one planned file.
@@ -139,6 +140,17 @@ fn without_an_approver_nothing_is_applied_if_anything_has_to_be_asked() {
 }
 
 #[test]
+fn what_fails_its_check_is_asked_whatever_allows_it() {
+    let place = configured("mode = \"auto\"\n[[rules]]\nverdict = \"allow\"\npath = \"**\"");
+    let before = place.tree();
+    let run = headless(&place, &exact(), &["--check", "false", "version 2.0"]);
+    run.fails(4, "nobody can answer");
+    assert_eq!(place.tree(), before);
+    let run = place.run_json(&exact(), &["--check", "true", "version 2.0"], nobody).exits(0);
+    assert_eq!(shares(&run), [("rule: allow **".into(), 1, 0)]);
+}
+
+#[test]
 fn without_an_approver_a_rule_and_mode_auto_still_apply_what_needs_no_answer() {
     for config in ["mode = \"auto\"", "[[rules]]\nverdict = \"allow\"\npath = \"greeter/**\""] {
         let place = configured(config);
@@ -147,6 +159,25 @@ fn without_an_approver_a_rule_and_mode_auto_still_apply_what_needs_no_answer() {
         assert_eq!(run.stdout, "");
         assert!(run.stderr.contains("applied without asking"), "{}", run.stderr);
     }
+}
+
+#[test]
+fn a_person_sees_what_rules_decide_and_is_asked_the_rest() {
+    let place = configured("mode = \"auto\"");
+    let script = place.script(&exact_and_sensitive());
+    let mut command = place.command();
+    command.args(["run", "--script", script.to_str().unwrap(), "version 2.0"]);
+    let mut terminal = Pty::spawn(&command, 80, 30);
+    terminal.expect("change greeter/cli.py");
+    terminal.expect("applied without asking, by mode: auto");
+    terminal.expect("return \"2.0\"");
+    terminal.expect("create Makefile");
+    terminal.expect("Apply");
+    assert!(place.read("greeter/cli.py").contains("1.0"), "nothing is written before the last answer");
+    terminal.send_line("n");
+    terminal.expect("countersign undo");
+    assert_eq!(terminal.exit_code(), 0);
+    assert!(place.read("greeter/cli.py").contains("2.0") && !place.exists("Makefile"));
 }
 
 #[test]

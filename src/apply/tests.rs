@@ -148,7 +148,7 @@ impl Case {
         let accept = patch.ids().into_iter().collect();
         let decision = Decision { approval: 1, digest: patch.digest(), accept };
         let (none, authority) = (BTreeSet::new(), crate::rules::Authority::default());
-        let ruling = approval::by_rules(patch, &none, &authority, &crate::rules::Place::lexical);
+        let ruling = approval::by_rules(patch, &none, &authority, &[], &crate::rules::Place::lexical);
         approval::decide(patch, 1, &ruling, &decision, &|_, _| None).unwrap().approved.unwrap()
     }
 

@@ -186,7 +186,7 @@ fn ruling(config: &Config, patch: &PatchSet) -> Ruling {
     let mut authority = config.authority.clone();
     authority.rules = authority.rules.tightened(rules::disk::repository(&config.root));
     let paths = patch.files().iter().flat_map(|file| [file.old_path(), file.path()]).collect();
-    approval::by_rules(patch, &paths, &authority, &|path| rules::disk::place(&config.root, path))
+    approval::by_rules(patch, &paths, &authority, &[], &|path| rules::disk::place(&config.root, path))
 }
 
 const DENIED: &str = "\nNothing was written: a rule or the mode denies a part of it. `countersign rules test` explains \

@@ -168,8 +168,8 @@ impl Listed {
         for group in &self.built_in {
             let _ = writeln!(page, "  {:4}  {}", group.patterns.len(), group.reason);
         }
-        let kinds = "deletions, renames, changes of the executable bit, files outside of the plan, and places \
-                     found by likeness";
+        let kinds = "deletions, renames, changes of the executable bit, files outside of the plan, places \
+                     found by likeness, and patches that fail a check";
         let _ = writeln!(page, "        {kinds}");
         text
     }

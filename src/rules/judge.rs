@@ -24,6 +24,8 @@ pub struct Change {
     pub planned: bool,
     pub executable_before: bool,
     pub executable_after: bool,
+    /// A check failed on a copy with the whole patch.
+    pub check_failed: bool,
 }
 
 /// What becomes of a change, and by what. `by` begins with `rule: ` or `mode: ` where one decided.
@@ -92,6 +94,9 @@ fn never(change: &Change) -> Option<&'static str> {
     if !change.planned {
         return Some("the plan does not name the file");
     }
+    if change.check_failed {
+        return Some("a check failed with this patch");
+    }
     match change.kind {
         ChangeKind::Delete => return Some("it deletes a file"),
         ChangeKind::Rename => return Some("it renames a file"),
@@ -133,6 +138,7 @@ mod tests {
             planned: true,
             executable_before: false,
             executable_after: false,
+            check_failed: false,
         }
     }
 
@@ -180,6 +186,7 @@ mod tests {
                 make(&|change| (change.kind, change.executable_after) = (ChangeKind::Create, true)),
             ),
             ("executable", make(&|change| change.executable_after = true)),
+            ("failed check", make(&|change| change.check_failed = true)),
             ("no longer executable", make(&|change| change.executable_before = true)),
             ("no place", make(&|change| change.places.clear())),
             ("doubtful", make(&|change| change.places = vec![Place::lexical("a/../src/a.rs")])),

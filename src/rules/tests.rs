@@ -265,6 +265,7 @@ proptest! {
             planned,
             executable_before: false,
             executable_after: executable,
+            check_failed: false,
         };
         let strictness = |rules: Vec<Rule>| {
             match (Authority { mode, rules: Rules::of_owner(rules) }).judge(&change) {

@@ -73,11 +73,12 @@ struct Decided {
 }
 
 async fn decide(desk: &Desk, proposal: &Proposal) -> Result<Decided, Stop> {
-    let checks = check_scratch(desk, &proposal.patch).await?.into_iter().collect();
+    let checks: Vec<CheckResult> = check_scratch(desk, &proposal.patch).await?.into_iter().collect();
     let (patch, id) = (&proposal.patch, desk.approval_ids.fetch_add(1, Ordering::Relaxed) + 1);
     let planned = proposal.steps.iter().flat_map(|step| [step.file.as_str(), step.target.as_str()]);
     let place = |path: &str| rules::disk::place(&desk.root, path);
-    let ruling = approval::by_rules(patch, &planned.collect::<BTreeSet<_>>(), &desk.authority, &place);
+    let ruling =
+        approval::by_rules(patch, &planned.collect::<BTreeSet<_>>(), &desk.authority, &checks, &place);
     let why = patch.files().iter().map(|file| (file.path().to_owned(), why(proposal, file.path()))).collect();
     let verdict = ask(desk, id, patch, &ruling, &why, checks).await?;
     if !verdict.stale.is_empty() {
