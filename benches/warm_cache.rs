@@ -11,10 +11,11 @@
 use std::time::Duration;
 
 use countersign::message::{
-    EditFormat, Evidence, Finding, Further, PlanRequest, Region, Step, StepAction, StepRequest,
+    EditFormat, Evidence, Finding, Further, PlanRequest, Region, Step, StepAction, StepRequest, ToolName,
 };
 use countersign::prompt::Prompts;
 use countersign::provider::{ChatRequest, Chunk, Limits, Message, OpenAi, Provider, Speaker};
+use countersign::tool;
 use futures::StreamExt as _;
 use serde_json::json;
 
@@ -24,13 +25,22 @@ type Call = (&'static str, Vec<Message>);
 const REQUEST: &str = "Let the explorer say how many of its calls are left.";
 const QUESTION: &str = "Where is the number of calls decided?";
 const ASKS: &str = r#"{"analysis": "the number must be known", "questions": ["Where is the number of calls decided?"], "steps": []}"#;
-const READS: &str = r#"{"action": "read", "argument": "roles/explorer.toml"}"#;
-const READS_MORE: &str = r#"{"action": "read", "argument": "src/role/spec.rs:40-70"}"#;
-const READS_LAST: &str = r#"{"action": "references", "argument": "calls"}"#;
+const READS: &str = r#"{"action": "read", "argument": "src/role/spec.rs:11-50"}"#;
+const READS_MORE: &str = r#"{"action": "read", "argument": "src/tool/mod.rs:11-50"}"#;
+const READS_LAST: &str = r#"{"action": "read", "argument": "src/message.rs:11-50"}"#;
 const FOUND: &str = "budget.calls in roles/explorer.toml";
 const WRONG_PLAN: &str = r#"{"analysis": "a", "questions": [], "steps": [{"action": "edit", "file": "explore.rs", "symbol": "", "target": "", "task": "say it"}]}"#;
 const WRONG_EDIT: &str =
     "src/role/explorer.rs\n<<<<<<< SEARCH\nnot there\n=======\nnowhere\n>>>>>>> REPLACE\n";
+
+const REASON: &str = "step 1: there is no file \"explore.rs\"; use a path from the evidence";
+
+/// What the Explorer tells of lines 11 to 50 of a file.
+fn quote(path: &str, result: &str, evidence: &[Region]) -> String {
+    let shown: Vec<_> =
+        evidence.iter().map(|region| (region.path.clone(), region.start_line, region.end_line)).collect();
+    tool::quote(ToolName::Read, &format!("{path}:11-50"), result, &shown)
+}
 
 /// Lines of a file of this repository.
 fn part(path: &str, lines: std::ops::Range<usize>) -> Region {
@@ -58,6 +68,13 @@ enum Corrected {
     Edit,
 }
 
+/// Whether the server has seen the roles before.
+#[derive(Clone, Copy)]
+enum Task {
+    First,
+    Later,
+}
+
 struct Material {
     prompts: Prompts,
     evidence: Evidence,
@@ -78,14 +95,12 @@ impl Material {
         ];
         let further = ["src/events.rs", "src/session.rs", "src/region.rs"]
             .map(|path| Further { path: path.into(), definitions: vec!["new".into(), "run".into()] });
+        // As the Explorer hands them on.
+        let quotes = [2, 3].map(|at| quote(files[at], &results[at], &regions));
         Material {
             prompts: Prompts::load(None).expect("the built-in prompts"),
             evidence: Evidence { regions, further: further.into(), named: Vec::new() },
-            finding: Finding {
-                question: QUESTION.into(),
-                answer: FOUND.into(),
-                evidence: results[2..].to_vec(),
-            },
+            finding: Finding { question: QUESTION.into(), answer: FOUND.into(), evidence: quotes.into() },
             results,
             step: Step {
                 action: StepAction::Edit,
@@ -97,6 +112,14 @@ impl Material {
         }
     }
 
+    /// The Coder's request: after a refusal it is asked afresh, with the reasons behind everything else.
+    fn coder(&self, reasons: &[&str]) -> Vec<Message> {
+        let reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
+        let request = StepRequest { reasons, ..self.step_request() };
+        let rules = self.render("coder.system.md", json!({"format": EditFormat::SearchReplace}));
+        vec![message(Speaker::System, rules), message(Speaker::User, self.render("coder.user.md", request))]
+    }
+
     fn render(&self, name: &str, values: impl serde::Serialize) -> String {
         self.prompts.render(name, values).expect("a prompt that renders")
     }
@@ -104,7 +127,7 @@ impl Material {
     fn correction(&self) -> String {
         self.render(
             "correction.md",
-            json!({"reasons": ["SEARCH was not found"], "again": "Write the edit again."}),
+            json!({"reasons": [REASON], "again": "Reply again with one JSON object of the same form."}),
         )
     }
 
@@ -115,6 +138,9 @@ impl Material {
             format: EditFormat::SearchReplace,
             regions: vec![part("src/role/explorer.rs", 40..110)],
             reasons: Vec::new(),
+            failure: String::new(),
+            feedback: String::new(),
+            variation: 0,
         }
     }
 
@@ -152,19 +178,13 @@ impl Material {
         }
         let mut again = architect(vec![self.finding.clone()]);
         calls.push(("architect", again.clone()));
-        let correction = |wrong: &str| [message(Assistant, wrong), message(User, self.correction())];
         if matches!(corrected, Corrected::Plan) {
-            again.extend(correction(WRONG_PLAN));
+            again.extend([message(Assistant, WRONG_PLAN), message(User, self.correction())]);
             calls.push(("architect", again));
         }
-        let mut coder = vec![
-            message(System, self.render("coder.system.md", json!({"format": EditFormat::SearchReplace}))),
-            message(User, self.render("coder.user.md", self.step_request())),
-        ];
-        calls.push(("coder", coder.clone()));
+        calls.push(("coder", self.coder(&[])));
         if matches!(corrected, Corrected::Edit) {
-            coder.extend(correction(WRONG_EDIT));
-            calls.push(("coder", coder));
+            calls.push(("coder", self.coder(&[REASON])));
         }
         calls
     }
@@ -248,13 +268,16 @@ async fn main() {
     };
     let material = Material::new();
     let limits = Limits { stall: Duration::from_secs(600), ..Limits::default() };
+    use Corrected::{Edit, Plan};
     let orders = [
-        ("our order, a plan corrected", material.ours(Corrected::Plan)),
-        ("our order, an edit corrected", material.ours(Corrected::Edit)),
-        ("naive order, a plan corrected", material.naive(Corrected::Plan)),
-        ("naive order, an edit corrected", material.naive(Corrected::Edit)),
+        ("our order, a plan corrected", material.ours(Plan), Task::First),
+        ("our order, an edit corrected", material.ours(Edit), Task::First),
+        ("our order, a plan corrected, not the session's first task", material.ours(Plan), Task::Later),
+        ("our order, an edit corrected, not the session's first task", material.ours(Edit), Task::Later),
+        ("naive order, a plan corrected", material.naive(Plan), Task::First),
+        ("naive order, an edit corrected", material.naive(Edit), Task::First),
     ];
-    for (at, (name, mut calls)) in orders.into_iter().enumerate() {
+    for (at, (name, mut calls, task)) in orders.into_iter().enumerate() {
         // Another first word for each order, so that none finds what an earlier one left.
         for (_, messages) in &mut calls {
             messages[0].text.insert_str(0, &format!("Session {at}. "));
@@ -262,6 +285,13 @@ async fn main() {
         let provider = Provider::OpenAi(OpenAi::new(&url, None, "default", limits).expect("an address"));
         // Tells the provider how many slots there are, as connecting does.
         provider.window().await.expect("the server answers");
+        if matches!(task, Task::Later) {
+            let another = |(role, messages): &Call| {
+                (*role, vec![messages[0].clone(), message(Speaker::User, "Another task.")])
+            };
+            println!("(another task before)");
+            measure(&provider, &calls.iter().map(another).collect::<Vec<_>>()).await;
+        }
         println!("{name}");
         let began = std::time::Instant::now();
         let (sent, evaluated) = measure(&provider, &calls).await;

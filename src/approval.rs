@@ -51,6 +51,8 @@ pub struct Verdict {
     /// The accepted hunks as a patch of their own; `None` if there are none.
     pub approved: Option<Approved<PatchSet>>,
     pub accepted: Vec<u32>,
+    /// Hunks that are kept for a later review.
+    pub pending: Vec<u32>,
     /// Everything else, stale hunks included.
     pub declined: Vec<u32>,
     /// Hunks that were accepted and cannot stand without one that was declined.
@@ -60,12 +62,14 @@ pub struct Verdict {
 }
 
 /// The hunks that one rule, the mode or the owner decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Share {
     /// `owner`, or what decided, such as `rule: allow src/**`.
     pub by: String,
     pub accepted: Vec<u32>,
     pub declined: Vec<u32>,
+    /// Kept for a later review; nobody has said yes to it.
+    pub pending: Vec<u32>,
 }
 
 /// The name under which the owner's answers are told.
@@ -163,6 +167,23 @@ impl Ruling {
             .collect()
     }
 
+    /// The hunks that the owner is asked about.
+    fn asked(&self) -> BTreeSet<u32> {
+        self.hunks.keys().copied().filter(|hunk| self.is_asked(*hunk)).collect()
+    }
+
+    /// The same for a patch whose owner was asked about these paths before: they are asked again. An
+    /// open question is closed by an answer, never by a new version that rules would allow.
+    pub fn asking_again(mut self, patch: &PatchSet, before: &BTreeSet<String>) -> Ruling {
+        for (file, ruled) in patch.files().iter().zip(&mut self.files) {
+            if before.contains(file.path()) && matches!(ruled, Ruled::Allowed { .. }) {
+                *ruled = Ruled::Asked { because: Some("you were asked about it before".into()) };
+                self.hunks.extend(file.hunks().iter().map(|hunk| (hunk.id(), ruled.clone())));
+            }
+        }
+        self
+    }
+
     fn is_asked(&self, hunk: u32) -> bool {
         matches!(self.hunks.get(&hunk), Some(Ruled::Asked { .. }))
     }
@@ -187,6 +208,8 @@ pub enum DecisionError {
     UnknownHunk(u32),
     #[error("rules do not decide all of the patch; ask its owner about the rest")]
     LeftToAsk,
+    #[error("hunk {0} is accepted and left pending at once; decide for one")]
+    Contradiction(u32),
 }
 
 /// What the owner is shown: the files of the patch that are not decided by rules already. `why` gives
@@ -210,7 +233,7 @@ pub fn review(
             review
         })
         .collect();
-    Approval { id, digest: patch.digest(), files, checks }
+    Approval { id, digest: patch.digest(), files, checks, ..Approval::default() }
 }
 
 fn file_review(file: &FilePatch, why: &BTreeMap<String, Vec<String>>) -> FileReview {
@@ -254,11 +277,19 @@ pub fn decide(
         return Err(DecisionError::OtherPatch);
     }
     // Only what was asked was shown.
-    if let Some(unknown) = decision.accept.iter().find(|hunk| !ruling.is_asked(**hunk)) {
+    let mut accepted: BTreeSet<u32> = decision.accept.iter().copied().collect();
+    let mut pending: BTreeSet<u32> = decision.pending.iter().copied().collect();
+    if let Some(unknown) = accepted.union(&pending).find(|hunk| !ruling.is_asked(**hunk)) {
         return Err(DecisionError::UnknownHunk(*unknown));
     }
-    let accepted = decision.accept.iter().copied().chain(ruling.allowed()).collect();
-    Ok(sign(patch, ruling, accepted, syntax))
+    if let Some(both) = accepted.intersection(&pending).next() {
+        return Err(DecisionError::Contradiction(*both));
+    }
+    // Nobody has answered anything: then what rules allow waits as well. The parts of a patch belong
+    // together.
+    let unanswered = !pending.is_empty() && pending == ruling.asked();
+    if unanswered { &mut pending } else { &mut accepted }.extend(ruling.allowed());
+    Ok(sign(patch, ruling, accepted, pending, syntax))
 }
 
 /// The verdict on a patch of which nothing is left to ask.
@@ -275,41 +306,41 @@ pub fn without_asking(
     }
     match ruling.asks() {
         true => Err(DecisionError::LeftToAsk),
-        false => Ok(sign(patch, ruling, ruling.allowed(), syntax)),
+        false => Ok(sign(patch, ruling, ruling.allowed(), BTreeSet::new(), syntax)),
     }
-}
-
-/// The verdict of nobody: whoever could answer what is asked is not there, so that nothing at all is
-/// approved, not even what rules allow. The parts of a patch belong together.
-pub fn unanswered(patch: &PatchSet) -> Verdict {
-    let declined: Vec<u32> = patch.ids().into_iter().collect();
-    let share = Share { by: "nobody".into(), accepted: Vec::new(), declined: declined.clone() };
-    Verdict { approved: None, accepted: Vec::new(), declined, stale: Vec::new(), shares: vec![share] }
 }
 
 fn sign(
     patch: &PatchSet,
     ruling: &Ruling,
     accepted: BTreeSet<u32>,
+    pending: BTreeSet<u32>,
     syntax: &dyn Fn(&str, &str) -> Option<Syntax>,
 ) -> Verdict {
-    let stale = patch.stale(&accepted, syntax);
+    let mut stale = patch.stale(&accepted, syntax);
     let accepted: BTreeSet<u32> = accepted.difference(&stale).copied().collect();
+    // What waits stands on what is accepted now; it goes with what it cannot stand without.
+    stale.extend(patch.stale(&accepted.union(&pending).copied().collect(), syntax));
+    let accepted: BTreeSet<u32> = accepted.difference(&stale).copied().collect();
+    let pending: BTreeSet<u32> = pending.difference(&stale).copied().collect();
     let signed = patch.select(&accepted);
+    let is_declined = |id: &u32| !accepted.contains(id) && !pending.contains(id);
     let mut shares: BTreeMap<&str, Share> = BTreeMap::new();
     for hunk in patch.ids() {
         let by = ruling.by(hunk);
-        let new = || Share { by: by.to_owned(), accepted: Vec::new(), declined: Vec::new() };
+        let new = || Share { by: by.to_owned(), ..Share::default() };
         let share = shares.entry(by).or_insert_with(new);
-        match accepted.contains(&hunk) {
-            true => share.accepted.push(hunk),
-            false => share.declined.push(hunk),
+        match (accepted.contains(&hunk), pending.contains(&hunk)) {
+            (true, _) => share.accepted.push(hunk),
+            (false, true) => share.pending.push(hunk),
+            (false, false) => share.declined.push(hunk),
         }
     }
     Verdict {
         approved: (!signed.is_empty()).then_some(Approved(signed)),
-        declined: patch.ids().difference(&accepted).copied().collect(),
+        declined: patch.ids().into_iter().filter(is_declined).collect(),
         accepted: accepted.into_iter().collect(),
+        pending: pending.into_iter().collect(),
         stale: stale.into_iter().collect(),
         shares: shares.into_values().collect(),
     }
@@ -351,7 +382,7 @@ mod tests {
     }
 
     fn decision(patch: &PatchSet, accept: &[u32]) -> Decision {
-        Decision { approval: 7, digest: patch.digest(), accept: accept.to_vec() }
+        Decision { approval: 7, digest: patch.digest(), accept: accept.to_vec(), ..Decision::default() }
     }
 
     #[test]
@@ -379,6 +410,25 @@ mod tests {
         let none = decide(&patch, 7, &asked(&patch), &decision(&patch, &[]), &none).unwrap();
         assert!(none.approved.is_none());
         assert_eq!(none.declined, [1, 2]);
+    }
+
+    #[test]
+    fn what_waits_is_neither_accepted_nor_declined() {
+        let patch = patch("five");
+        let mut later = decision(&patch, &[1]);
+        later.pending = vec![2];
+        let verdict = decide(&patch, 7, &asked(&patch), &later, &none).unwrap();
+        assert_eq!((verdict.accepted, verdict.pending, verdict.declined), (vec![1], vec![2], vec![]));
+        later.pending = vec![1];
+        assert_eq!(
+            decide(&patch, 7, &asked(&patch), &later, &none).unwrap_err(),
+            DecisionError::Contradiction(1)
+        );
+        later.pending = vec![9];
+        assert_eq!(
+            decide(&patch, 7, &asked(&patch), &later, &none).unwrap_err(),
+            DecisionError::UnknownHunk(9)
+        );
     }
 
     #[test]
@@ -459,6 +509,7 @@ mod tests {
             by: by.into(),
             accepted: accepted.to_vec(),
             declined: declined.to_vec(),
+            pending: Vec::new(),
         };
         assert_eq!(
             verdict.shares,
@@ -508,8 +559,36 @@ mod tests {
             let verdict = without_asking(&patch, &ruled(&patch, mode), &none).unwrap();
             assert!(verdict.approved.is_none() && verdict.accepted.is_empty());
         }
-        let nobody = unanswered(&patch);
-        assert!(nobody.approved.is_none() && nobody.declined == [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_nobody_answers_holds_back_what_rules_allow() {
+        let patch = three_files(Tier::Exact);
+        let ruling = ruled(&patch, Mode::Ask);
+        let mut nobody = decision(&patch, &[]);
+        nobody.pending = vec![1];
+        let verdict = decide(&patch, 7, &ruling, &nobody, &none).unwrap();
+        assert!(verdict.approved.is_none() && verdict.accepted.is_empty());
+        assert_eq!((verdict.pending, verdict.declined), (vec![1, 3], vec![2]));
+        let allowed = verdict.shares.iter().find(|share| share.by == "rule: allow src/**").unwrap();
+        assert_eq!((&allowed.accepted, &allowed.pending), (&vec![], &vec![3]));
+        // What is not asked cannot be kept either.
+        for hunk in [2, 3] {
+            nobody.pending = vec![1, hunk];
+            let error = decide(&patch, 7, &ruling, &nobody, &none).unwrap_err();
+            assert_eq!(error, DecisionError::UnknownHunk(hunk));
+        }
+    }
+
+    #[test]
+    fn what_was_asked_is_asked_again_and_nothing_is_loosened() {
+        let patch = three_files(Tier::Exact);
+        let before = BTreeSet::from(["src/a.rs".to_owned(), "private/b.rs".to_owned()]);
+        let ruling = ruled(&patch, Mode::Auto).asking_again(&patch, &before);
+        assert_eq!(ruling.asked(), BTreeSet::from([3]));
+        assert_eq!(ruling.denials(&patch), ["private/b.rs (rule: deny private/**)"]);
+        assert_eq!(without_asking(&patch, &ruling, &none).unwrap_err(), DecisionError::LeftToAsk);
+        assert_eq!(decide(&patch, 7, &ruling, &decision(&patch, &[]), &none).unwrap().accepted, [1]);
     }
 
     #[test]

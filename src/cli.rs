@@ -16,8 +16,12 @@ use crate::rules::Mode;
 pub struct Cli {
     #[command(flatten)]
     pub global: GlobalFlags,
+    /// Of the interactive session.
     #[command(flatten)]
-    pub model: ModelFlags,
+    pub mode: ModeFlag,
+    /// Of the interactive session.
+    #[command(flatten)]
+    pub model: RequestFlags,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -44,49 +48,82 @@ pub struct GlobalFlags {
     /// $COUNTERSIGN_DATA_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+}
+
+/// How far to go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub struct ModeFlag {
     /// How far to go without asking [default: ask, or `mode` of config.toml]
-    #[arg(long, global = true, value_enum)]
+    #[arg(long, value_enum)]
     pub mode: Option<Mode>,
 }
 
-/// Flags that choose a model. Without any, countersign finds what runs on this machine.
-#[derive(Debug, Clone, Default, Args)]
+/// Flags that choose a server. Without any, countersign finds what runs on this machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Model")]
-pub struct ModelFlags {
+pub struct ServerFlags {
     /// Kind of model server
-    #[arg(long, global = true, value_enum)]
+    #[arg(long, value_enum)]
     pub provider: Option<ProviderName>,
     /// Address of the model server, such as http://127.0.0.1:8080
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub url: Option<String>,
-    /// Name of the model
-    #[arg(long, global = true)]
-    pub model: Option<String>,
     /// Environment variable that holds the API key of a hosted server
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     pub api_key_env: Option<String>,
-    /// Context window in tokens [default: what the server has loaded]
-    #[arg(long, global = true, value_name = "TOKENS")]
-    pub window: Option<u32>,
     /// A hosted service: openai, anthropic, gemini, deepseek, openrouter, groq, mistral, or one of
     /// presets.toml in the configuration folder. Prompts are sent there
-    #[arg(long, global = true, value_name = "NAME", conflicts_with_all = ["provider", "url", "script"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["provider", "url"])]
     pub preset: Option<String>,
+}
+
+/// Flags that choose a model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Model")]
+pub struct ModelFlags {
+    #[command(flatten)]
+    pub server: ServerFlags,
+    /// Name of the model
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Context window in tokens [default: what the server has loaded]
+    #[arg(long, value_name = "TOKENS")]
+    pub window: Option<u32>,
+    /// Replay the model's answers from a file of JSON lines instead of asking a server
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    pub script: Option<PathBuf>,
+}
+
+/// Flags for the models of a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Model")]
+pub struct RequestFlags {
+    #[command(flatten)]
+    pub all: ModelFlags,
     /// Another model for the Architect, at the same server
-    #[arg(long, global = true, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL")]
     pub architect_model: Option<String>,
     /// Another model for the Explorer, at the same server
-    #[arg(long, global = true, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL")]
     pub explorer_model: Option<String>,
     /// Another model for the Coder, at the same server
-    #[arg(long, global = true, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL")]
     pub coder_model: Option<String>,
-    /// Replay the model's answers from a file of JSON lines instead of asking a server
-    #[arg(long, global = true, value_name = "FILE")]
-    pub script: Option<PathBuf>,
     /// Write the model's answers to a new file that --script replays
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+}
+
+impl From<ModelFlags> for RequestFlags {
+    fn from(all: ModelFlags) -> RequestFlags {
+        RequestFlags { all, ..RequestFlags::default() }
+    }
+}
+
+impl From<ServerFlags> for RequestFlags {
+    fn from(server: ServerFlags) -> RequestFlags {
+        ModelFlags { server, ..ModelFlags::default() }.into()
+    }
 }
 
 /// Kinds of model server.
@@ -179,6 +216,32 @@ Examples:
 Without --keep the latest 500 changes are kept, as far as their copies of files stay
 below 1 GiB; a forgotten change cannot be undone any more.")]
     History(HistoryArgs),
+    /// Decide about patches that were left pending
+    #[command(after_help = "\
+Examples:
+  countersign review                  the oldest one
+  countersign review 3
+  countersign review --list
+  countersign review --discard 3
+
+A patch is left pending when you leave a review with q, and when nobody was there to
+approve it. Where a file has changed since, the change is merged into it, and said; or
+it is left out.")]
+    Review(ReviewArgs),
+    /// Watch and stop runs that were started with `run --detach`
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  countersign run --detach \"make parse() accept an empty line\"
+  countersign jobs list
+  countersign jobs attach 20260101-120000
+  countersign jobs cancel 20260101-120000
+
+A job is queued, running, waiting for approval (see `countersign review`), done, failed,
+cancelled or crashed. Ctrl-C leaves `attach`, and the job at work."
+    )]
+    Jobs(JobsCommand),
     /// List sessions, or show one
     #[command(after_help = "\
 Examples:
@@ -207,6 +270,21 @@ Examples:
   countersign models use qwen2.5-coder:1.5b
   countersign models list --preset openrouter")]
     Models(ModelsArgs),
+    /// List the checks of a repository, and say which of them may run
+    #[command(after_help = "\
+Examples:
+  countersign checks
+  countersign checks approve 3f2a91c0
+  countersign checks approve --all
+  countersign checks revoke 3f2a91c0
+  countersign checks clean
+
+Checks are found by the files that build tools read, or declared as [[checks]] in your
+config.toml or the repository's countersign.toml. None runs before you have approved it
+for this repository. An approval is for the command, its folder, time and variables, and
+the text that defines it, such as the script in package.json: when one of them changes,
+you are asked again. What you type after --check needs none.")]
+    Checks(ChecksArgs),
     /// Show what may be changed or run without asking, and explain a verdict
     #[command(subcommand, after_help = RULES)]
     Rules(RulesCommand),
@@ -243,7 +321,7 @@ countersign.toml can only add `ask` and `deny`.";
 #[derive(Debug, Subcommand)]
 pub enum RulesCommand {
     /// The mode, every rule with its file, and what is built in
-    List(JsonFlag),
+    List(RulesListArgs),
     /// The verdict about a path or a command, and everything that led to it
     #[command(after_help = "\
 Examples:
@@ -254,6 +332,15 @@ Examples:
 
 One word is a path, several are a command. Nothing is run.")]
     Test(RulesTestArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RulesListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub mode: ModeFlag,
 }
 
 #[derive(Debug, Args)]
@@ -270,6 +357,40 @@ pub struct RulesTestArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub mode: ModeFlag,
+}
+
+#[derive(Debug, Args)]
+pub struct ChecksArgs {
+    #[command(subcommand)]
+    pub command: Option<ChecksCommand>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do with checks.
+#[derive(Debug, Subcommand)]
+pub enum ChecksCommand {
+    /// What there is and what may run
+    List,
+    /// Let checks run in this repository
+    Approve(ChosenChecks),
+    /// Take approvals back
+    Revoke(ChosenChecks),
+    /// Remove the copies and caches of checks; the next check builds everything anew
+    Clean,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct ChosenChecks {
+    /// Beginnings of the hashes that `countersign checks` shows
+    pub check: Vec<String>,
+    /// All of them
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Debug, Args)]
@@ -280,12 +401,32 @@ pub struct RunArgs {
     /// A file that must be in the evidence (may be repeated)
     #[arg(long, value_name = "PATH")]
     pub tag: Vec<String>,
-    /// A command that must pass; it runs on a copy before you are asked, and in the tree after
-    #[arg(long, value_name = "COMMAND")]
+    /// A command that must pass; it runs on a copy before you are asked, and in the tree after.
+    /// Without it the checks run that you have approved (see `countersign checks`)
+    #[arg(long, value_name = "COMMAND", conflicts_with = "no_check")]
     pub check: Option<String>,
+    /// Carry the plan out N times and offer the best result: its check passes, it is small [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub candidates: Option<u32>,
+    /// How often the Coder gets the output of a check that failed, before you are asked [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=8))]
+    pub repairs: Option<u32>,
+    /// Run no checks
+    #[arg(long)]
+    pub no_check: bool,
     /// One event a line on stdout, ops as JSON lines on stdin
     #[arg(long)]
     pub json: bool,
+    /// With --json: ask what to do when a check fails on what was applied (the op is `choose`)
+    #[arg(long, requires = "json")]
+    pub ask_after_failure: bool,
+    /// Go on without this terminal; what is proposed waits for `countersign review`
+    #[arg(long, conflicts_with = "json")]
+    pub detach: bool,
+    #[command(flatten)]
+    pub mode: ModeFlag,
+    #[command(flatten)]
+    pub model: RequestFlags,
 }
 
 #[derive(Debug, Args)]
@@ -333,6 +474,8 @@ pub struct PatchArgs {
     /// Where lines are in the file several times, take the first instead of refusing
     #[arg(long)]
     pub first_match: bool,
+    #[command(flatten)]
+    pub mode: ModeFlag,
 }
 
 #[derive(Debug, Args)]
@@ -372,6 +515,8 @@ pub struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub model: ModelFlags,
 }
 
 #[derive(Debug, Args)]
@@ -384,21 +529,82 @@ pub struct ModelsArgs {
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
     /// What the servers on this machine offer, or the one that is named
-    List(JsonFlag),
+    List(ModelListArgs),
     /// What is known about one model: its window with the arithmetic, and what was measured
-    Show(ModelArgs),
+    Show(ModelShowArgs),
     /// Let Ollama get a model
-    Pull { model: String },
+    Pull(ModelArgs),
     /// Make a model the default, in config.toml
-    Use { model: String },
+    Use(ModelArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ModelListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerFlags,
+}
+
+#[derive(Debug, Args)]
+pub struct ModelShowArgs {
+    pub model: String,
+    /// Context window in tokens [default: what the server has loaded]
+    #[arg(long, value_name = "TOKENS")]
+    pub window: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerFlags,
 }
 
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     pub model: String,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerFlags,
+}
+
+impl Command {
+    /// The flags for models; `None` for a command that uses none.
+    pub fn model_flags(&self) -> Option<RequestFlags> {
+        match self {
+            Command::Run(arguments) => Some(arguments.model.clone()),
+            Command::Doctor(arguments) => Some(arguments.model.clone().into()),
+            Command::Models(ModelsArgs { command }) => Some(match command {
+                ModelsCommand::List(arguments) => arguments.server.clone().into(),
+                ModelsCommand::Show(arguments) => ModelFlags {
+                    server: arguments.server.clone(),
+                    model: Some(arguments.model.clone()),
+                    window: arguments.window,
+                    script: None,
+                }
+                .into(),
+                ModelsCommand::Pull(arguments) => arguments.server.clone().into(),
+                ModelsCommand::Use(arguments) => {
+                    let (server, model) = (arguments.server.clone(), Some(arguments.model.clone()));
+                    ModelFlags { server, model, ..ModelFlags::default() }.into()
+                }
+            }),
+            _ => None,
+        }
+    }
+
+    /// The mode that was typed, if the command knows one.
+    pub fn mode(&self) -> Option<Mode> {
+        let flag = match self {
+            Command::Run(arguments) => arguments.mode,
+            Command::Review(arguments) => arguments.mode,
+            Command::Patch(PatchCommand::Check(arguments)) => arguments.mode,
+            Command::Patch(PatchCommand::Apply(arguments)) => arguments.patch.mode,
+            Command::Rules(RulesCommand::List(arguments)) => arguments.mode,
+            Command::Rules(RulesCommand::Test(arguments)) => arguments.mode,
+            _ => return None,
+        };
+        flag.mode
+    }
 }
 
 #[derive(Debug, Args)]
@@ -426,6 +632,45 @@ pub struct HistoryArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ReviewArgs {
+    /// Number of a pending patch [default: the oldest one]
+    pub patch: Option<String>,
+    /// List the pending patches
+    #[arg(long, conflicts_with = "patch")]
+    pub list: bool,
+    /// Forget a pending patch
+    #[arg(long, value_name = "PATCH", conflicts_with_all = ["patch", "list"])]
+    pub discard: Option<String>,
+    /// A command that must pass; it runs in the tree after the patch is applied
+    #[arg(long, value_name = "COMMAND")]
+    pub check: Option<String>,
+    /// Print JSON: the list, or one event a line with ops on stdin
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub mode: ModeFlag,
+}
+
+/// What to do with jobs.
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    /// List them with their states
+    List(JsonFlag),
+    /// Show what happens in one, until it is over
+    Attach(JobArgs),
+    /// Stop one; what it has begun to apply is finished first
+    Cancel(JobArgs),
+    /// Show what happened in one
+    Logs(JobArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct JobArgs {
+    /// Id of a job, or its beginning
+    pub job: String,
+}
+
+#[derive(Debug, Args)]
 pub struct SessionsArgs {
     /// Id of a session, or its beginning [default: list them all]
     pub session: Option<String>,
@@ -442,6 +687,52 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    /// The flags of a command, by their long names.
+    fn flags(path: &[&str]) -> Vec<String> {
+        let mut command = Cli::command();
+        for name in path {
+            command = command.find_subcommand(name).unwrap().clone();
+        }
+        command.get_arguments().filter_map(|flag| flag.get_long().map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn flags_for_models_stand_where_a_model_is_used() {
+        let has = |path: &[&str], flag: &str| flags(path).iter().any(|name| name == flag);
+        let all = ["url", "preset", "model", "window", "script", "record", "coder-model"];
+        for path in [&[][..], &["run"]] {
+            assert!(all.iter().all(|flag| has(path, flag)), "{path:?}");
+        }
+        assert!(has(&["doctor"], "window") && has(&["models", "list"], "url"));
+        assert!(!has(&["doctor"], "record") && !has(&["models", "pull"], "window"));
+        for name in ["context", "index", "undo", "redo", "history", "sessions", "completions"] {
+            assert!(all.iter().all(|flag| !has(&[name], flag)), "{name}");
+        }
+        assert!(!has(&["patch", "apply"], "url"));
+    }
+
+    #[test]
+    fn a_mode_can_be_given_where_it_means_something() {
+        for words in [
+            &["run", "x"][..],
+            &["review"],
+            &["patch", "check"],
+            &["patch", "apply"],
+            &["rules", "list"],
+            &["rules", "test", "x"],
+        ] {
+            let words = [&["countersign"], words, &["--mode", "deny"]].concat();
+            let command = Cli::try_parse_from(&words).unwrap().command.unwrap();
+            assert_eq!(command.mode(), Some(Mode::Deny), "{words:?}");
+        }
+        let session = Cli::try_parse_from(["countersign", "--mode", "plan"]).unwrap();
+        assert_eq!(session.mode.mode, Some(Mode::Plan));
+        for words in [&["undo"][..], &["context", "x"], &["checks"], &["doctor"]] {
+            let words = [&["countersign"], words, &["--mode", "deny"]].concat();
+            assert!(Cli::try_parse_from(&words).is_err(), "{words:?}");
+        }
     }
 
     #[test]

@@ -8,14 +8,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::Deserialize;
 
-use crate::cli::{GlobalFlags, ModelFlags, ProviderName};
+use crate::check::declare::Declared;
+use crate::check::run::{Limits, Variables};
+use crate::check::{Check, Runner, Source};
+use crate::cli::{GlobalFlags, ProviderName, RequestFlags, ServerFlags};
 use crate::disk::{self, RepositoryData};
 use crate::provider::preset::{self, Preset};
 use crate::rules::{self, Authority, Mode, Rules, Written};
+use crate::turn::Tries;
 
 /// Evidence tokens of a request unless set otherwise: beyond it, small models lose more by length
 /// than they gain by content.
 const DEFAULT_EVIDENCE_TOKENS: u32 = 4000;
+
+/// The variable by which a detached run learns which job it is.
+pub const JOB: &str = "COUNTERSIGN_JOB";
 
 /// Everything that commands need to know, resolved.
 #[derive(Debug, Clone)]
@@ -33,8 +40,18 @@ pub struct Config {
     pub measurements: PathBuf,
     /// Tokens of evidence in a pack.
     pub evidence_tokens: u32,
+    /// How much time is spent on quality.
+    pub tries: Tries,
+    /// The owner's editor and its arguments, `VISUAL` or `EDITOR`; empty when neither is set.
+    pub editor: Vec<String>,
+    /// The job that this process runs, if it was started by `run --detach`.
+    pub job: Option<String>,
     /// Colours for people: stderr is a terminal and `NO_COLOR` is not set.
     pub color: bool,
+    /// Checks that the owner declared, for every repository.
+    pub checks: Vec<Check>,
+    /// What runs checks of this repository.
+    pub runner: Runner,
 }
 
 /// Which model to use. What is `None` is found out from what runs on this machine.
@@ -92,6 +109,10 @@ struct File {
     mode: Option<Mode>,
     #[serde(default)]
     rules: Vec<Written>,
+    candidates: Option<u32>,
+    repairs: Option<u32>,
+    #[serde(default)]
+    checks: Vec<Declared>,
 }
 
 /// The variables that are read, in one place so that tests need not touch the process.
@@ -122,14 +143,27 @@ impl Environment {
 }
 
 impl Config {
-    /// Resolves the configuration for one command.
+    /// The same with the mode of a flag, if there is one.
+    pub fn in_mode(mut self, mode: Option<Mode>) -> Config {
+        self.authority.mode = mode.unwrap_or(self.authority.mode);
+        self
+    }
+
+    /// How far to go without asking here: the owner's word, with what the repository tightens.
+    pub fn tightened(&self) -> Authority {
+        let rules = self.authority.rules.clone().tightened(rules::disk::repository(&self.root));
+        Authority { mode: self.authority.mode, rules }
+    }
+
+    /// Resolves the configuration for one command. Without `flags` the command uses no model, and
+    /// what is set up for one, such as the variable of a key, need not be there.
     ///
     /// # Errors
     /// A root that is not a folder, an unreadable or mistaken `config.toml`, flags that contradict
     /// each other. All are mistakes of use: exit code 2.
     pub fn resolve(
         global: &GlobalFlags,
-        flags: &ModelFlags,
+        flags: Option<&RequestFlags>,
         environment: &Environment,
     ) -> anyhow::Result<Config> {
         let root = global.root.clone().unwrap_or_else(|| PathBuf::from("."));
@@ -153,19 +187,49 @@ impl Config {
         let mut file = read_file(&path)?;
         let own = rules::written::owner(std::mem::take(&mut file.rules));
         let own = own.map_err(|problem| anyhow!("in {}: {problem}", path.display()))?;
-        let mode = global.mode.or(file.mode).unwrap_or_default();
+        let mode = file.mode.unwrap_or_default();
         let color = environment.stderr_is_terminal && environment.get("NO_COLOR").is_none();
         let evidence_tokens = file.evidence_tokens.unwrap_or(DEFAULT_EVIDENCE_TOKENS);
         ensure!(evidence_tokens >= 100, "evidence_tokens must be at least 100");
+        let usual = Tries::default();
+        let tries = Tries {
+            candidates: file.candidates.unwrap_or(usual.candidates),
+            repairs: file.repairs.unwrap_or(usual.repairs),
+        };
+        ensure!((1..=16).contains(&tries.candidates), "candidates must be between 1 and 16");
+        ensure!(tries.repairs <= 8, "repairs must be at most 8");
+        let editor = environment.get("VISUAL").or_else(|| environment.get("EDITOR")).unwrap_or_default();
+        let editor = shlex::split(editor).context("VISUAL or EDITOR has an open quote")?;
+        let checks = file.checks.iter().map(|declared| declared.check(Source::Configuration));
+        let checks = checks.collect::<anyhow::Result<_>>().context("in config.toml")?;
+        let data = RepositoryData::open(&data_dir, &root)?;
+        let runner = Runner {
+            program: std::env::current_exe().context("cannot find this program itself")?,
+            root: root.clone(),
+            folder: data.checks(),
+            hidden: vec![data_dir.clone(), config_dir.clone()],
+            variables: Variables(environment.variables.clone().into_iter().collect()),
+            limits: Limits::of_machine(),
+            #[cfg(unix)]
+            tried: Default::default(),
+        };
         Ok(Config {
-            data: RepositoryData::open(&data_dir, &root)?,
+            data,
             measurements: data_dir.join("models"),
             root,
-            model: model_choice(flags, file, &config_dir, environment)?,
+            model: match flags {
+                Some(flags) => model_choice(flags, file, &config_dir, environment)?,
+                None => ModelChoice::default(),
+            },
             config_dir,
             authority: Authority { mode, rules: Rules::of_owner(own) },
             evidence_tokens,
+            tries,
+            editor,
+            job: environment.get(JOB).map(str::to_owned),
             color,
+            checks,
+            runner,
         })
     }
 
@@ -223,9 +287,10 @@ fn read_file(path: &Path) -> anyhow::Result<File> {
 }
 
 /// The hosted service that is asked for: by flag, or by the file unless a flag names another server.
-fn preset(flags: &ModelFlags, file: &File, config_dir: &Path) -> anyhow::Result<Option<Preset>> {
-    let elsewhere = flags.provider.is_some() || flags.url.is_some() || flags.script.is_some();
-    let Some(name) = flags.preset.as_ref().or(file.preset.as_ref().filter(|_| !elsewhere)) else {
+fn preset(flags: &RequestFlags, file: &File, config_dir: &Path) -> anyhow::Result<Option<Preset>> {
+    let ServerFlags { provider, url, preset, .. } = &flags.all.server;
+    let elsewhere = provider.is_some() || url.is_some() || flags.all.script.is_some();
+    let Some(name) = preset.as_ref().or(file.preset.as_ref().filter(|_| !elsewhere)) else {
         return Ok(None);
     };
     let path = config_dir.join("presets.toml");
@@ -245,13 +310,14 @@ fn preset(flags: &ModelFlags, file: &File, config_dir: &Path) -> anyhow::Result<
 }
 
 fn model_choice(
-    flags: &ModelFlags,
+    flags: &RequestFlags,
     file: File,
     config_dir: &Path,
     environment: &Environment,
 ) -> anyhow::Result<ModelChoice> {
     let preset = preset(flags, &file, config_dir)?;
-    let provider = match (flags.provider, &flags.script) {
+    let (all, server) = (&flags.all, &flags.all.server);
+    let provider = match (server.provider, &all.script) {
         (None, Some(_)) => Some(ProviderName::Scripted),
         (Some(ProviderName::Scripted), None) => bail!("--provider scripted needs --script FILE"),
         (Some(ProviderName::Ollama | ProviderName::Openai | ProviderName::Anthropic), Some(_)) => {
@@ -260,10 +326,10 @@ fn model_choice(
         (named, _) => named.or(file.provider),
     };
     ensure!(
-        provider != Some(ProviderName::Scripted) || flags.script.is_some(),
+        provider != Some(ProviderName::Scripted) || all.script.is_some(),
         "the provider \"scripted\" needs --script FILE"
     );
-    let named = flags.api_key_env.as_deref().or(file.api_key_env.as_deref());
+    let named = server.api_key_env.as_deref().or(file.api_key_env.as_deref());
     let key_name = named.or(preset.as_ref().and_then(|preset| preset.key_env.as_deref()));
     let api_key = match key_name {
         None => None,
@@ -274,18 +340,18 @@ fn model_choice(
                 .to_owned(),
         )),
     };
-    let window = flags.window.or(file.window);
+    let window = all.window.or(file.window);
     ensure!(
         window.is_none_or(|window| window >= 1024),
         "a window of fewer than 1,024 tokens is too small to work with"
     );
     Ok(ModelChoice {
         provider,
-        url: flags.url.clone().or(file.url.filter(|_| flags.preset.is_none())),
-        model: flags.model.clone().or(file.model),
+        url: server.url.clone().or(file.url.filter(|_| server.preset.is_none())),
+        model: all.model.clone().or(file.model),
         api_key,
         window,
-        script: flags.script.clone(),
+        script: all.script.clone(),
         record: flags.record.clone(),
         preset,
         for_roles: RoleModels {
@@ -301,8 +367,13 @@ fn model_choice(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::ModelFlags;
 
-    fn resolve(file: &str, flags: ModelFlags, variables: &[(&str, &str)]) -> anyhow::Result<Config> {
+    fn resolve(
+        file: &str,
+        flags: impl Into<RequestFlags>,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Config> {
         let folder = tempfile::tempdir()?;
         let root = folder.path().join("root");
         let config = folder.path().join("config");
@@ -314,15 +385,11 @@ mod tests {
             environment.variables.insert((*name).into(), (*value).into());
         }
         environment.variables.insert("COUNTERSIGN_CONFIG_DIR".into(), config.display().to_string());
-        let global = GlobalFlags {
-            root: Some(root),
-            data_dir: Some(folder.path().join("data")),
-            ..GlobalFlags::default()
-        };
-        Config::resolve(&global, &flags, &environment)
+        let global = GlobalFlags { root: Some(root), data_dir: Some(folder.path().join("data")) };
+        Config::resolve(&global, Some(&flags.into()), &environment)
     }
 
-    fn fails(file: &str, flags: ModelFlags, expected: &str) {
+    fn fails(file: &str, flags: impl Into<RequestFlags>, expected: &str) {
         let error = format!("{:#}", resolve(file, flags, &[]).unwrap_err());
         assert!(error.contains(expected), "{error}");
     }
@@ -356,14 +423,14 @@ mod tests {
 
     #[test]
     fn a_preset_brings_its_key_and_an_unknown_one_is_named() {
-        let preset = |name: &str| ModelFlags { preset: Some(name.into()), ..ModelFlags::default() };
+        let preset = |name: &str| ServerFlags { preset: Some(name.into()), ..ServerFlags::default() };
         let config = resolve("", preset("mistral"), &[("MISTRAL_API_KEY", "k")]).unwrap();
         assert_eq!(config.model.api_key.as_ref().unwrap().0, "k");
         assert_eq!(config.model.preset.unwrap().name, "Mistral");
         fails("", preset("mistral"), "MISTRAL_API_KEY");
         fails("", preset("nowhere"), "known are anthropic, deepseek");
         // A server that is named on the command line wins over the file's preset.
-        let url = ModelFlags { url: Some("http://127.0.0.1:1".into()), ..ModelFlags::default() };
+        let url = ServerFlags { url: Some("http://127.0.0.1:1".into()), ..ServerFlags::default() };
         assert!(resolve("preset = \"groq\"", url, &[]).unwrap().model.preset.is_none());
     }
 
@@ -375,7 +442,7 @@ mod tests {
         fails("[[rules]]\nverdict = \"allow\"", ModelFlags::default(), "rule 1: it has neither");
         let shell = "[[rules]]\nverdict = \"allow\"\nrun = \"git status && x\"";
         fails(shell, ModelFlags::default(), "not a line for a shell");
-        let scripted = ModelFlags { provider: Some(ProviderName::Scripted), ..ModelFlags::default() };
+        let scripted = ServerFlags { provider: Some(ProviderName::Scripted), ..ServerFlags::default() };
         fails("", scripted, "--script FILE");
     }
 
@@ -383,12 +450,8 @@ mod tests {
     fn data_never_lies_in_the_repository() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        let global = GlobalFlags {
-            root: Some(root.clone()),
-            data_dir: Some(root.join(".data")),
-            ..GlobalFlags::default()
-        };
-        let error = Config::resolve(&global, &ModelFlags::default(), &Environment::default()).unwrap_err();
+        let global = GlobalFlags { root: Some(root.clone()), data_dir: Some(root.join(".data")) };
+        let error = Config::resolve(&global, None, &Environment::default()).unwrap_err();
         assert!(error.to_string().contains("inside the repository"), "{error}");
     }
 }

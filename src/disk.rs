@@ -39,8 +39,21 @@ impl RepositoryData {
         self.folder.join("sessions")
     }
 
+    pub fn pending(&self) -> PathBuf {
+        self.folder.join("pending")
+    }
+
+    pub fn jobs(&self) -> PathBuf {
+        self.folder.join("jobs")
+    }
+
     pub fn journal(&self) -> PathBuf {
         self.folder.join("journal")
+    }
+
+    /// Copies and caches of checks, and which checks were approved.
+    pub fn checks(&self) -> PathBuf {
+        self.folder.join("checks")
     }
 }
 

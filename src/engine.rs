@@ -7,28 +7,62 @@
 
 use std::time::Instant;
 
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::protocol::{Approval, Decision, Event, Op, Outcome, StartRequest};
-use crate::turn::{self, Desk};
+use crate::edit::PatchSet;
+use crate::events::Events;
+use crate::protocol::{
+    AfterFailure, Approval, Choice, Decision, Event, Op, Outcome, Revision, Show, StartRequest, Usage,
+};
 
 /// How many ops may wait. An observer that sends more waits itself.
 const OPS_WAITING: usize = 16;
 
-/// A patch on its way to its owner, with the way back for the answer.
-pub struct Asked {
-    pub approval: Approval,
-    /// `None` when nobody is there who could answer.
-    pub reply: oneshot::Sender<Option<Decision>>,
+/// What a turn does: a request with its roles, or the review of a patch that waited.
+pub trait Work: Send + 'static {
+    /// Everything that happens to one request.
+    fn begin(&self, request: StartRequest, cancel: CancellationToken) -> BoxFuture<'static, Outcome>;
+
+    /// What has been spent since the last call of this function.
+    fn take_usage(&self) -> Usage;
 }
 
-/// Starts the engine. Its events go to the observer of the desk's [`Events`](crate::events::Events).
-pub fn start(desk: Desk, mut asked: mpsc::Receiver<Asked>) -> (mpsc::Sender<Op>, JoinHandle<()>) {
+/// Something that only the owner can answer, on its way to them, with the way back.
+pub enum Asked {
+    Approval {
+        approval: Approval,
+        /// The very patch, for whoever wants to see more of it.
+        patch: PatchSet,
+        reply: oneshot::Sender<Reply>,
+    },
+    Choice {
+        choice: u64,
+        reason: String,
+        options: Vec<AfterFailure>,
+        reply: oneshot::Sender<AfterFailure>,
+    },
+}
+
+/// An answer to an approval.
+#[derive(Debug)]
+pub enum Reply {
+    Decide(Decision),
+    /// Another approval follows.
+    Revise(Revision),
+}
+
+/// Starts the engine. What happens goes to the observer of `events`.
+pub fn start(
+    work: impl Work,
+    events: Events,
+    mut asked: mpsc::Receiver<Asked>,
+) -> (mpsc::Sender<Op>, JoinHandle<()>) {
     let (sender, mut ops) = mpsc::channel(OPS_WAITING);
     let task = tokio::spawn(async move {
-        let mut engine = Engine { desk, turns: 0, running: None };
+        let mut engine = Engine { work, events, turns: 0, running: None };
         loop {
             tokio::select! {
                 // Ops first: a cancellation must not wait behind other work.
@@ -46,8 +80,9 @@ pub fn start(desk: Desk, mut asked: mpsc::Receiver<Asked>) -> (mpsc::Sender<Op>,
     (sender, task)
 }
 
-struct Engine {
-    desk: Desk,
+struct Engine<W> {
+    work: W,
+    events: Events,
     turns: u32,
     running: Option<Running>,
 }
@@ -59,12 +94,14 @@ struct Running {
     pending: Option<Asked>,
 }
 
-impl Engine {
+impl<W: Work> Engine<W> {
     fn follow(&mut self, op: Op) {
         match op {
             Op::Start(request) => self.begin(request),
             Op::Decide(decision) => self.decide(decision),
-            Op::Unanswered { approval } => self.leave_unanswered(approval),
+            Op::Revise(revision) => self.revise(revision),
+            Op::Show(show) => self.show(show),
+            Op::Choose(choice) => self.choose(choice),
             Op::Cancel => match &mut self.running {
                 Some(running) => {
                     running.pending = None;
@@ -85,50 +122,95 @@ impl Engine {
             return self.refuse("the request is empty");
         }
         self.turns += 1;
-        self.desk.events.emit(Event::TurnStarted { turn: self.turns, request: request.clone() });
+        self.events.emit(Event::TurnStarted { turn: self.turns, request: request.clone() });
         let cancel = CancellationToken::new();
-        let task = tokio::spawn(turn::run(self.desk.clone(), request, cancel.clone()));
+        let task = tokio::spawn(self.work.begin(request, cancel.clone()));
         self.running = Some(Running { task, cancel, began: Instant::now(), pending: None });
     }
 
     fn ask_owner(&mut self, asked: Asked) {
-        if let Some(running) = &mut self.running {
-            self.desk.events.emit(Event::ApprovalNeeded(asked.approval.clone()));
-            running.pending = Some(asked);
-        }
+        let Some(running) = &mut self.running else { return };
+        self.events.emit(match &asked {
+            Asked::Approval { approval, .. } => Event::ApprovalNeeded(approval.clone()),
+            Asked::Choice { choice, reason, options, .. } => {
+                Event::ChoiceNeeded { choice: *choice, reason: reason.clone(), options: options.clone() }
+            }
+        });
+        running.pending = Some(asked);
     }
 
     /// Passes the owner's answer on. What does not fit the open question is refused and the question
     /// stays open; the approval module checks all of it once more.
     fn decide(&mut self, decision: Decision) {
-        let Some(running) = &mut self.running else { return self.refuse("nothing is running") };
-        let Some(asked) = running.pending.take() else {
-            return self.refuse("nothing waits for an approval");
-        };
-        let wrong = if decision.approval != asked.approval.id {
-            Some(format!("approval {} is open, not {}", asked.approval.id, decision.approval))
-        } else if decision.digest != asked.approval.digest {
-            Some("the digest is not that of the patch that was shown".to_owned())
-        } else {
-            let known =
-                |id: &u32| asked.approval.files.iter().any(|file| file.hunks.iter().any(|h| h.id == *id));
-            decision.accept.iter().find(|id| !known(id)).map(|id| format!("the patch has no hunk {id}"))
-        };
-        match wrong {
-            Some(reason) => {
-                running.pending = Some(asked);
-                self.refuse(reason);
-            }
+        let feedback = decision.feedback.iter().flat_map(|feedback| &feedback.hunks);
+        let named: Vec<u32> =
+            decision.accept.iter().chain(&decision.pending).chain(feedback).copied().collect();
+        if let Some(reply) = self.open_approval(decision.approval, &decision.digest, &named) {
             // An error means that the turn was cancelled in this very moment.
-            None => drop(asked.reply.send(Some(decision))),
+            let _ = reply.send(Reply::Decide(decision));
         }
     }
 
-    fn leave_unanswered(&mut self, approval: u64) {
+    fn revise(&mut self, revision: Revision) {
+        if let Some(reply) = self.open_approval(revision.approval, &revision.digest, &[revision.hunk]) {
+            let _ = reply.send(Reply::Revise(revision));
+        }
+    }
+
+    /// The way back of the open approval, if it is this one and has these hunks; else refuses.
+    fn open_approval(&mut self, id: u64, digest: &str, hunks: &[u32]) -> Option<oneshot::Sender<Reply>> {
+        let pending = self.running.as_mut().and_then(|running| running.pending.take());
+        let (wrong, pending) = match pending {
+            Some(Asked::Approval { approval, patch, reply }) => {
+                // Only what is asked; rules have decided the rest of the patch.
+                let asked = approval.files.iter().flat_map(|file| &file.hunks).map(|hunk| hunk.id);
+                let known = |id: &u32| asked.clone().any(|asked| asked == *id);
+                let wrong = if approval.id != id {
+                    format!("approval {} is open, not {id}", approval.id)
+                } else if approval.digest != digest {
+                    "the digest is not that of the patch that was shown".to_owned()
+                } else if let Some(hunk) = hunks.iter().find(|hunk| !known(hunk)) {
+                    format!("there is no hunk {hunk} in what is asked")
+                } else {
+                    return Some(reply);
+                };
+                (wrong, Some(Asked::Approval { approval, patch, reply }))
+            }
+            other => ("nothing waits for an approval".to_owned(), other),
+        };
+        if let Some(running) = &mut self.running {
+            running.pending = pending;
+        }
+        self.refuse(wrong);
+        None
+    }
+
+    fn show(&self, show: Show) {
+        let pending = self.running.as_ref().and_then(|running| running.pending.as_ref());
+        let Some(Asked::Approval { approval, patch, .. }) = pending else {
+            return self.refuse("nothing waits for an approval");
+        };
+        match patch.files().iter().find(|file| file.path() == show.path && approval.id == show.approval) {
+            Some(file) => {
+                let (approval, path) = (approval.id, show.path);
+                self.events.emit(Event::FileShown { approval, path, lines: file.whole() });
+            }
+            None => self.refuse(format!("the open approval has no file {}", show.path)),
+        }
+    }
+
+    fn choose(&mut self, answer: Choice) {
         let Some(running) = &mut self.running else { return self.refuse("nothing is running") };
-        match running.pending.take_if(|asked| asked.approval.id == approval) {
-            Some(asked) => drop(asked.reply.send(None)),
-            None => self.refuse(format!("approval {approval} is not open")),
+        match running.pending.take() {
+            Some(Asked::Choice { choice, options, reply, .. })
+                if choice == answer.choice && options.contains(&answer.answer) =>
+            {
+                let _ = reply.send(answer.answer);
+            }
+            other => {
+                running.pending = other;
+                self.refuse("no such choice is open");
+            }
         }
     }
 
@@ -149,8 +231,8 @@ impl Engine {
 
     fn finish(&mut self, outcome: Outcome) {
         let millis = self.running.take().map_or(0, |running| running.began.elapsed().as_millis() as u64);
-        let usage = self.desk.model.take_usage();
-        self.desk.events.emit(Event::TurnFinished { turn: self.turns, outcome, usage, millis });
+        let usage = self.work.take_usage();
+        self.events.emit(Event::TurnFinished { turn: self.turns, outcome, usage, millis });
     }
 
     /// Cancels what runs and waits for it: an apply that has begun is finished first.
@@ -164,6 +246,6 @@ impl Engine {
     }
 
     fn refuse(&self, reason: impl Into<String>) {
-        self.desk.events.emit(Event::Refused { reason: reason.into() });
+        self.events.emit(Event::Refused { reason: reason.into() });
     }
 }

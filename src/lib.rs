@@ -14,10 +14,10 @@
 //! | Which lines does the Coder see? | [`region`] |
 //! | How is a model asked, and its answer read? | [`provider`], [`connect`], [`answer`], [`measured`] |
 //! | What does an edit become before it is written? | [`edit`] |
-//! | Who may release it? | [`approval`] |
+//! | Who may release it, and what waits for them? | [`approval`], [`pending`] |
 //! | How is it written, and taken back? | [`apply`] |
 //! | Does it work? | [`check`] |
-//! | What is kept? | [`events`], [`session`], [`disk`] |
+//! | What is kept? | [`events`], [`session`], [`job`], [`disk`] |
 //! | What does a person see? | [`ui`], [`sanitize`] |
 //! | How does the program begin and end? | [`cli`], [`config`], [`command`], [`failure`], [`clock`] |
 
@@ -46,10 +46,12 @@ pub mod apply;
 pub mod approval;
 pub mod check;
 pub mod edit;
+pub mod pending;
 pub mod rules;
 
 pub mod disk;
 pub mod events;
+pub mod job;
 pub mod session;
 
 pub mod sanitize;

@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+#[cfg(unix)]
+use countersign::check::supervise;
 use countersign::cli::Cli;
 use countersign::command;
 use countersign::config::Environment;
@@ -12,6 +14,18 @@ use countersign::failure::Failure;
 use countersign::sanitize::visible;
 
 fn main() -> ExitCode {
+    // Before any thread is started: a user namespace asks for that. It is no command for people, so it
+    // is in neither help nor completions.
+    #[cfg(unix)]
+    if let Some(ended) = supervise::asked(std::env::args_os().skip(1)) {
+        return match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let cli = Cli::parse();
     let environment = Environment::of_process();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

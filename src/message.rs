@@ -128,6 +128,8 @@ pub enum Planned {
 pub struct ExploreRequest {
     pub request: String,
     pub questions: Vec<String>,
+    /// Lines that the Architect has before it: path, first and last line.
+    pub shown: Vec<(String, u32, u32)>,
 }
 
 /// One read-only action of the Explorer.
@@ -227,6 +229,12 @@ pub struct StepRequest {
     /// Why the answer before this one was refused. The model is asked afresh and does not see that
     /// answer again, since small models repeat what they see.
     pub reasons: Vec<String>,
+    /// What a check says about the lines that are shown, which were changed already; else empty.
+    pub failure: String,
+    /// What the owner says about an earlier change of this step; else empty.
+    pub feedback: String,
+    /// Which of several answers to the same request this is, from 0: the others sample more freely.
+    pub variation: u32,
 }
 
 /// Coder to turn: the text with the edits in it. The edit engine reads it.

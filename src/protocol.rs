@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the two enums below. It changes when a reader of the old form would misread the new.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// What an observer may ask of the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,9 +17,12 @@ pub enum Op {
     Start(StartRequest),
     /// Answer one [`Event::ApprovalNeeded`]. Hunks that are not named are declined.
     Decide(Decision),
-    /// Nobody is there who could answer that approval: nothing of its patch is applied, not even what
-    /// rules allow.
-    Unanswered { approval: u64 },
+    /// Change what an open approval offers; another [`Event::ApprovalNeeded`] follows.
+    Revise(Revision),
+    /// Ask for a whole file of an open approval; [`Event::FileShown`] follows.
+    Show(Show),
+    /// Answer one [`Event::ChoiceNeeded`].
+    Choose(Choice),
     /// Stop the running turn; the tree stays as it was or is fully changed.
     Cancel,
     /// Stop the running turn, if any, and end the engine.
@@ -39,7 +42,7 @@ pub struct StartRequest {
 
 /// The owner's answer to one approval. It names the digest that was shown, so that consent to one
 /// patch cannot release another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
     /// [`Approval::id`].
@@ -48,6 +51,77 @@ pub struct Decision {
     pub digest: String,
     /// Ids of the hunks to apply ([`HunkReview::id`]); all others are declined.
     pub accept: Vec<u32>,
+    /// Ids of the hunks to keep for a later review; they are not applied now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<u32>,
+    /// What should be different about declined hunks. Unless empty, nothing is applied yet: the Coder
+    /// tries again, and the whole patch is shown anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub feedback: Vec<Feedback>,
+}
+
+/// Why hunks were declined, in the owner's words for the Coder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feedback {
+    /// Ids of hunks of one file.
+    pub hunks: Vec<u32>,
+    pub text: String,
+}
+
+/// A change of an open approval by its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revision {
+    /// [`Approval::id`].
+    pub approval: u64,
+    /// [`Approval::digest`].
+    pub digest: String,
+    /// [`HunkReview::id`].
+    pub hunk: u32,
+    /// Cut it into its runs of changed lines, or write other lines.
+    pub change: HunkChange,
+}
+
+/// How a hunk is changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum HunkChange {
+    /// Into runs of changed lines, each decided by itself.
+    Split {},
+    /// To these lines, in the form of [`HunkReview::lines`]; those with `-` are ignored.
+    Edit { lines: Vec<String> },
+}
+
+/// A wish to see a whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Show {
+    /// [`Approval::id`].
+    pub approval: u64,
+    /// [`FileReview::path`].
+    pub path: String,
+}
+
+/// The owner's answer to [`Event::ChoiceNeeded`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// The id of the question.
+    pub choice: u64,
+    pub answer: AfterFailure,
+}
+
+/// What to do when a check fails on what was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterFailure {
+    /// The Coder gets the check's output; what it proposes is reviewed.
+    Repair,
+    /// Take the change back.
+    Undo,
+    /// Leave it as it is.
+    Keep,
 }
 
 /// One stored event: a numbered, dated line of a session.
@@ -123,17 +197,38 @@ pub enum Event {
     CheckStarted { command: Vec<String>, place: CheckPlace },
     /// A check ended.
     CheckFinished { command: Vec<String>, place: CheckPlace, result: CheckResult },
+    /// The Coder tries again with the output of a check that failed.
+    RepairStarted { attempt: u32, of: u32 },
+    /// The request was carried out several times; one result was chosen.
+    CandidatesCompared { candidates: Vec<CandidateView> },
     /// Rules or the mode have decided some files of a patch, or all of it. The others follow in an
     /// [`Event::ApprovalNeeded`] with the same id if `asked` says so; nothing is written before it is
     /// answered.
     RulesDecided { approval: u64, files: Vec<RuledFile>, asked: bool },
     /// The turn waits for the owner; [`Op::Decide`] answers. Without what rules have decided.
     ApprovalNeeded(Approval),
-    /// What was decided, and `by` whom: `owner`, `nobody`, or what decided (`rule: allow src/**`,
-    /// `mode: auto`). One event for each of them.
-    Decided { approval: u64, accepted: Vec<u32>, declined: Vec<u32>, by: String },
+    /// A whole file of the open approval.
+    FileShown { approval: u64, path: String, lines: Vec<String> },
+    /// What was decided, and `by` whom: `owner`, or what decided (`rule: allow src/**`, `mode: auto`).
+    /// One event for each of them. What waits has nobody's yes: it is under the name that would decide.
+    Decided {
+        approval: u64,
+        accepted: Vec<u32>,
+        declined: Vec<u32>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pending: Vec<u32>,
+        by: String,
+    },
+    /// The owner sent hunks back to the Coder; nothing is decided yet.
+    SentBack { approval: u64, feedback: Vec<Feedback> },
+    /// Hunks wait for a later review, under this id.
+    LeftPending { id: String, hunks: u32 },
     /// Changes are on the disk and were read back.
     Applied { change: String, files: Vec<AppliedFile> },
+    /// A check failed on what was applied; [`Op::Choose`] answers.
+    ChoiceNeeded { choice: u64, reason: String, options: Vec<AfterFailure> },
+    /// A change was taken back.
+    Undone { change: String },
     /// Something is worth knowing but stops nothing.
     Warning { text: String },
     /// An op could not be followed.
@@ -203,7 +298,7 @@ pub struct CheckResult {
 }
 
 /// Everything the owner needs to sign or to refuse.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Approval {
     pub id: u64,
     /// Binds the answer to this patch on this base.
@@ -211,6 +306,33 @@ pub struct Approval {
     pub files: Vec<FileReview>,
     /// Results of the checks on the scratch copy, when any ran.
     pub checks: Vec<CheckResult>,
+    /// The approval that this one takes the place of: it was revised, or worked on again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<u64>,
+    /// Why the last revision was not followed: this is the patch as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// The results that this patch was chosen from, if there were several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<CandidateView>,
+}
+
+/// One of several results of the same request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CandidateView {
+    /// From 1, in the order in which they were made.
+    pub number: u32,
+    /// The earlier candidate that is the same patch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<u32>,
+    /// Steps of the plan that could not be carried out.
+    pub failed_steps: u32,
+    /// How its check ended; `None` when none ran.
+    pub passed: Option<bool>,
+    /// Lines.
+    pub added: u32,
+    pub removed: u32,
+    pub chosen: bool,
 }
 
 /// One file of an approval.
@@ -293,6 +415,10 @@ pub enum Outcome {
     Planned { summary: String },
     /// Nothing was approved; nothing was written.
     Declined { reason: String },
+    /// Hunks wait for a later review; what was approved is on the disk.
+    Pending { applied: u32, pending: u32, id: String },
+    /// Approved changes were taken back because a check failed on them.
+    TakenBack { reason: String },
     /// The model could not produce a valid change; nothing was written.
     NoValidChange { reason: String },
     /// Approved changes are on the disk, but some steps of the plan have none.
@@ -312,6 +438,8 @@ impl Outcome {
             Outcome::Done { .. } => "done",
             Outcome::Planned { .. } => "planned",
             Outcome::Declined { .. } => "declined",
+            Outcome::Pending { .. } => "pending",
+            Outcome::TakenBack { .. } => "taken back",
             Outcome::NoValidChange { .. } => "no valid change",
             Outcome::Incomplete { .. } => "incomplete",
             Outcome::ChecksFailed { .. } => "checks failed",
@@ -324,9 +452,9 @@ impl Outcome {
     pub fn exit_code(&self) -> u8 {
         match self {
             Outcome::Done { .. } | Outcome::Planned { .. } => 0,
-            Outcome::Declined { .. } => 4,
+            Outcome::Declined { .. } | Outcome::Pending { .. } => 4,
             Outcome::NoValidChange { .. } | Outcome::Incomplete { .. } => 5,
-            Outcome::ChecksFailed { .. } => 6,
+            Outcome::ChecksFailed { .. } | Outcome::TakenBack { .. } => 6,
             Outcome::Cancelled => 130,
             Outcome::Failed { code, .. } => *code,
         }

@@ -23,11 +23,6 @@ pub fn estimate_bytes(bytes: usize) -> u32 {
     (bytes as f64 / BYTES_PER_TOKEN).ceil() as u32
 }
 
-/// Bytes that fit so many tokens, by the same estimate.
-pub fn bytes_of(tokens: u32) -> usize {
-    (f64::from(tokens) * BYTES_PER_TOKEN) as usize
-}
-
 /// Estimated tokens of a conversation, for a model that nothing is known about.
 pub fn estimate_messages<'a>(texts: impl IntoIterator<Item = &'a str>) -> u32 {
     Calibration::default().estimate(Size::of(texts))
@@ -83,6 +78,11 @@ impl Calibration {
     pub fn estimate(&self, size: Size) -> u32 {
         let text = (size.bytes as f64 / self.density()).ceil();
         text as u32 + size.messages * PER_MESSAGE
+    }
+
+    /// Bytes of text that fit so many tokens, by the same estimate.
+    pub fn bytes_of(&self, tokens: u32) -> usize {
+        (f64::from(tokens) * self.density()) as usize
     }
 
     /// Remembers a server's count. Counts that no tokenizer explains are left out: they belong to
@@ -177,7 +177,7 @@ mod tests {
     fn estimates_are_monotonous_and_invertible() {
         assert_eq!(estimate(""), 0);
         assert_eq!(estimate("abcd"), 2);
-        assert!(estimate_bytes(bytes_of(1000)) <= 1000);
+        assert!(estimate_bytes(Calibration::default().bytes_of(1000)) <= 1000);
     }
 
     #[test]
@@ -201,6 +201,7 @@ mod tests {
         }
         let after = calibration.estimate(size(8_000));
         assert_eq!((before, after), (2_516, 2_016));
+        assert_eq!((Calibration::default().bytes_of(1_000), calibration.bytes_of(1_000)), (3_200, 4_000));
         assert!(calibration.error().unwrap() < 0.001);
     }
 

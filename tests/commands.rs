@@ -85,6 +85,16 @@ fn mistakes_of_use_have_code_2() {
     place.run(&["--root", "nowhere", "context", "x"]).fails(2, "cannot find the folder nowhere");
     place.run(&["run", "--provider", "scripted", "x"]).fails(2, "--script FILE");
     place.run(&["run", "--script", "missing.jsonl", "x"]).fails(2, "missing.jsonl");
+    place.run(&["undo", "--model", "m"]).fails(2, "unexpected argument");
+    place.run(&["--model", "m", "run", "x"]).fails(2, "after the command");
     std::fs::write(place.config().join("config.toml"), "modle = 1").unwrap();
     place.run(&["context", "x"]).fails(2, "modle");
+}
+
+#[test]
+fn a_command_without_a_model_needs_no_key() {
+    let place = Place::new(GREETER);
+    std::fs::write(place.config().join("config.toml"), "preset = \"openai\"").unwrap();
+    place.run(&["history"]).succeeds();
+    place.run(&["run", "x"]).fails(2, "OPENAI_API_KEY");
 }

@@ -7,11 +7,15 @@ mod support;
 
 mod bad_input;
 mod commands;
+mod gate;
 mod headless;
+mod hostile;
 mod models;
 mod patch;
 mod roles;
 mod rules;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod terminal;
 mod turns;
 mod wire;

@@ -416,6 +416,60 @@ fn each_role_can_have_a_model_of_its_own() {
 }
 
 #[test]
+fn evidence_that_is_denser_than_was_thought_is_trimmed_by_the_servers_own_count() {
+    let place = Place::new(GREETER);
+    let line = |n: usize| format!("def version_{n}(version):\n    return \"2.0 version {n}\"\n\n\n");
+    place.write("greeter/versions.py", (0..200).map(line).collect::<String>());
+    // A token a byte, which is three times as many as are estimated.
+    let contents = |body: &Value| {
+        let said = body["messages"].as_array().unwrap().iter();
+        said.map(|message| message["content"].as_str().unwrap().to_owned()).collect::<String>()
+    };
+    let server = Server::start(move |asked| match path(asked) {
+        "/v1/models" => Reply::json(json!({"data": [{"id": "m"}]})),
+        "/props" => Reply::json(json!({"default_generation_settings": {"n_ctx": 6000}, "total_slots": 1})),
+        "/apply-template" => Reply::json(json!({ "prompt": contents(&asked.body) })),
+        "/tokenize" => {
+            let bytes = asked.body["content"].as_str().unwrap().len();
+            Reply::json(json!({ "tokens": vec![0; bytes] }))
+        }
+        "/v1/chat/completions" => {
+            let text = if is_plan(&asked.body) { plan_text() } else { SEARCH_GOOD.to_owned() };
+            let choice = json!({"index": 0, "delta": {"content": text}, "finish_reason": "stop"});
+            let usage = json!({"prompt_tokens": contents(&asked.body).len(), "completion_tokens": 9});
+            let events = [json!({ "choices": [choice] }), json!({"choices": [], "usage": usage})];
+            let text: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+            Reply::stream("text/event-stream", &text, 64)
+        }
+        _ => Reply::text(404, "text/plain", "not here"),
+    });
+    let run = run(&place, &server, &[]).exits(0);
+    let kept = run.find(|event| match event {
+        Event::PackReady { snippets, .. } => Some(snippets.len()),
+        _ => None,
+    });
+    assert!(kept > 0, "what fits is kept");
+    let sent = contents(&server.bodies("/v1/chat/completions")[0]);
+    assert!(sent.len() < 6000 && sent.contains("greeter/cli.py"), "{} bytes", sent.len());
+}
+
+#[test]
+fn a_preset_is_asked_at_its_address_with_its_key() {
+    let place = Place::new(GREETER);
+    let server = openai(Value::Null, good);
+    let preset = format!(
+        "[work]\nname = \"Work\"\nprotocol = \"openai\"\nbase_url = \"{}/v1\"\nkey_env = \"WORK_KEY\"\nwindow = 8192",
+        server.url
+    );
+    std::fs::write(place.config().join("presets.toml"), preset).unwrap();
+    let mut command = place.command();
+    command.env("WORK_KEY", "k").args(["run", "--json", "--preset", "work", "--model", "m", "version 2.0"]);
+    converse(command, accept_all).exits(0);
+    assert!(place.read("greeter/cli.py").contains("2.0"));
+    assert!(server.bodies("/v1/chat/completions").iter().all(|chat| chat["model"] == "m"));
+}
+
+#[test]
 fn a_refused_schema_is_left_out_and_said() {
     let place = Place::new(GREETER);
     let server = openai(Value::Null, |body| match body["response_format"]["type"].as_str() {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use countersign::answer;
 use countersign::message::{ExploreAnswer, PlanAnswer};
 use countersign::provider::{
-    Anthropic, ChatRequest, Chunk, Ending, Limits, Message, OpenAi, Provider, ProviderError, Schema, Speaker,
-    StopReason,
+    Anthropic, Api, ChatRequest, Chunk, Ending, Limits, Message, OpenAi, Provider, ProviderError, Quirks,
+    Schema, Speaker, StopReason,
 };
 use futures::StreamExt as _;
 
@@ -144,6 +144,22 @@ async fn the_messages_protocol_is_spoken() {
     let (pieces, ending) = answer(&provider, &request("Say hello.", 16)).await.unwrap();
     assert!(!pieces.concat().trim().is_empty());
     assert!(ending.prompt_tokens.is_some_and(|n| n > 10), "{ending:?}");
+}
+
+#[tokio::test]
+async fn the_responses_api_is_spoken() {
+    let quirks = Quirks { api: Api::Responses, ..Quirks::default() };
+    let server = OpenAi::with_quirks(&url(), None, "default", limits(), quirks).unwrap();
+    let provider = Provider::OpenAi(server);
+    let mut asked = request("Count from 1 to 10.", 24);
+    let (pieces, ending) = answer(&provider, &asked).await.unwrap();
+    assert!(pieces.len() > 3, "{pieces:?}");
+    let counts = (ending.prompt_tokens, ending.answer_tokens);
+    assert!(matches!(counts, (Some(10..), Some(4..))), "{ending:?}");
+    // What the model said goes back to it, as in a correction.
+    asked.messages.push(Message { speaker: Speaker::Assistant, text: pieces.concat() });
+    asked.messages.push(Message { speaker: Speaker::User, text: "Again.".into() });
+    answer(&provider, &asked).await.unwrap();
 }
 
 /// Slots that are working, by `/slots`.

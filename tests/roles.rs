@@ -47,6 +47,9 @@ fn a_first_request_stays_below_2000_tokens_besides_its_evidence() {
             format,
             regions: Vec::new(),
             reasons: Vec::new(),
+            failure: String::new(),
+            feedback: String::new(),
+            variation: 0,
         };
         let coder = render(&roles.coder.system, json!({"format": format}))
             + prompts.render(&roles.coder.user, request).unwrap().len();

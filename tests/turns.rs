@@ -70,7 +70,7 @@ fn consent_is_bound_to_what_was_shown() {
     let place = Place::new(GREETER);
     let run = place.run_json(&change_version(), &["return version 2.0"], |approval| {
         let forged = |approval: u64, digest: &str, accept: Vec<u32>| {
-            Op::Decide(Decision { approval, digest: digest.into(), accept })
+            Op::Decide(Decision { approval, digest: digest.into(), accept, ..Decision::default() })
         };
         let mut ops = vec![
             forged(approval.id, "0000", ids(approval)),
@@ -302,10 +302,14 @@ fn a_check_runs_on_a_copy_first_and_in_the_tree_after() {
 #[test]
 fn a_failed_check_stands_beside_the_hunks_and_ends_with_its_own_code() {
     let place = Place::new(GREETER);
-    let run = place.run_json(&change_version(), &["--check", "false", "return version 2.0"], |approval| {
-        assert!(!approval.checks[0].passed);
-        accept_all(approval)
-    });
+    let run = place.run_json(
+        &change_version(),
+        &["--check", "false", "--repairs", "0", "return version 2.0"],
+        |approval| {
+            assert!(!approval.checks[0].passed);
+            accept_all(approval)
+        },
+    );
     run.exits(6).find(|event| {
         matches!(event, Event::TurnFinished { outcome: Outcome::ChecksFailed { .. }, .. }).then_some(())
     });

@@ -17,7 +17,10 @@ use super::{
     journal::{Content, FileState, Journal, Unsynced, ignore_missing, sync},
     steps::{Steps, Stop, step},
 };
-use crate::edit::tree::{self, Stored, Tree, TreeError};
+use crate::edit::{
+    attributes,
+    tree::{self, Stored, Tree, TreeError},
+};
 
 /// One path on its way: from its state before to the one after.
 pub type Move = FileState;
@@ -73,6 +76,9 @@ pub fn difference(found: &Result<Option<Stored>, TreeError>, expected: Option<&C
         (Ok(Some(found)), Some(expected)) => match (found.mode, expected.mode) {
             (Some(mode), Some(wanted)) if mode != wanted => {
                 Some(format!("its mode is {mode:o}, and was {wanted:o}"))
+            }
+            (_, Some(_)) if found.attributes != expected.attributes => {
+                Some("its extended attributes or access rules are others".into())
             }
             _ => None,
         },
@@ -270,7 +276,8 @@ fn write_beside(
     Ok(file)
 }
 
-/// Gives a file its owner and then its mode, since a change of owner clears bits of the mode.
+/// Gives a file its owner, its attributes, and then its mode, since a change of owner clears bits of the
+/// mode, and access rules are among the attributes.
 #[cfg(unix)]
 fn dress(file: &cap_std::fs::File, content: &Content) -> io::Result<()> {
     use cap_std::fs::{MetadataExt, Permissions, PermissionsExt};
@@ -284,10 +291,10 @@ fn dress(file: &cap_std::fs::File, content: &Content) -> io::Result<()> {
             )?;
         }
     }
-    match content.mode {
-        Some(mode) => file.set_permissions(Permissions::from_mode(mode)),
-        None => Ok(()),
-    }
+    // A new file is as its directory makes it.
+    let Some(mode) = content.mode else { return Ok(()) };
+    attributes::put(file, &content.attributes)?;
+    file.set_permissions(Permissions::from_mode(mode))
 }
 
 #[cfg(not(unix))]
@@ -370,6 +377,7 @@ pub fn content_of(stored: &Stored) -> Content {
         bytes: stored.bytes.len() as u64,
         mode: stored.mode,
         owner: stored.owner,
+        attributes: stored.attributes.clone(),
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
     ApplyError,
     steps::{Steps, Stop, step},
 };
-use crate::protocol::ChangeKind;
+use crate::{edit::attributes::Attributes, protocol::ChangeKind};
 
 /// Version of [`Record`] and [`Intent`] on the disk.
 const VERSION: u32 = 2;
@@ -135,6 +135,8 @@ pub struct Content {
     pub mode: Option<u32>,
     /// User and group; `None` for whoever applies.
     pub owner: Option<(u32, u32)>,
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub attributes: Attributes,
 }
 
 /// What happened to a file, in the words of the protocol.
@@ -336,8 +338,9 @@ impl Journal {
 #[derive(Debug, Default)]
 pub struct Unsynced {
     files: Vec<File>,
+    /// One of the others for each file system that they are on.
     #[cfg(target_os = "linux")]
-    more: bool,
+    more: std::collections::BTreeMap<u64, File>,
 }
 
 /// From so many files on, one sync of the file system is cheaper than one of each file.
@@ -351,7 +354,7 @@ impl Unsynced {
         }
         #[cfg(target_os = "linux")]
         {
-            self.more = true;
+            self.more.entry(rustix::fs::fstat(&file)?.st_dev).or_insert(file);
             Ok(())
         }
         #[cfg(not(target_os = "linux"))]
@@ -359,15 +362,20 @@ impl Unsynced {
     }
 
     /// Makes all of them durable: one by one, or, when there are many, with all else that their file
-    /// system has to write.
+    /// systems have to write.
     pub fn sync(self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
-        if self.more
-            && let Some(first) = self.files.first()
-        {
-            return rustix::fs::syncfs(first).map_err(io::Error::from);
+        for file in self.more.values() {
+            rustix::fs::syncfs(file)?;
         }
-        self.files.iter().try_for_each(File::sync_all)
+        for file in &self.files {
+            #[cfg(target_os = "linux")]
+            if self.more.contains_key(&rustix::fs::fstat(file)?.st_dev) {
+                continue;
+            }
+            file.sync_all()?;
+        }
+        Ok(())
     }
 }
 

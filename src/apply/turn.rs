@@ -20,6 +20,7 @@ use crate::{
     edit::{
         PatchSet,
         anchor::Tier,
+        attributes::Attributes,
         patch::{FileChange, Side},
         tree::{Stored, Tree},
     },
@@ -46,11 +47,17 @@ struct Now {
     bytes: Arc<[u8]>,
     mode: Option<u32>,
     owner: Option<(u32, u32)>,
+    attributes: Attributes,
 }
 
 impl Now {
     fn of(stored: &Stored) -> Now {
-        Now { bytes: stored.bytes.clone(), mode: stored.mode, owner: stored.owner }
+        Now {
+            bytes: stored.bytes.clone(),
+            mode: stored.mode,
+            owner: stored.owner,
+            attributes: stored.attributes.clone(),
+        }
     }
 
     fn content(&self) -> Content {
@@ -59,6 +66,7 @@ impl Now {
             bytes: self.bytes.len() as u64,
             mode: self.mode,
             owner: self.owner,
+            attributes: self.attributes.clone(),
         }
     }
 }
@@ -239,6 +247,7 @@ impl Virtual<'_> {
                             known.into_iter().find(|known| known.hash == will.hash.to_hex().as_str())
                         {
                             (now.mode, now.owner) = (known.mode, known.owner);
+                            now.attributes = known.attributes.clone();
                         }
                     }
                     self.now.insert(path.to_owned(), Some(now));
@@ -272,7 +281,8 @@ impl Virtual<'_> {
         let (found, expected) = match (self.read(path), was) {
             (Err(problem), _) => (Err(problem), None),
             (Ok(None), None) => {
-                return Some(Now { bytes: will.bytes.clone(), mode: will.mode, owner: None });
+                let (bytes, mode) = (will.bytes.clone(), will.mode);
+                return Some(Now { bytes, mode, owner: None, attributes: Attributes::default() });
             }
             (Ok(Some(now)), None) if now.bytes == will.bytes => return Some(now),
             (Ok(Some(_)), None) => (Err("a file is here now".to_owned()), None),

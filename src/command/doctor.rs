@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::check::run::Sandbox;
 use crate::cli::DoctorArgs;
 use crate::command::trial::{self, SchemaKept, Trial};
 use crate::command::{json, models};
@@ -28,6 +29,8 @@ struct Report {
     servers: Vec<Server>,
     /// What a run would use now.
     chosen: Result<Chosen, String>,
+    /// What holds checks back.
+    sandbox: Result<Sandbox, String>,
     /// What is wrong with the user's own roles or prompts, if anything.
     roles: Result<&'static str, String>,
 }
@@ -75,6 +78,7 @@ pub async fn doctor(config: &Config, arguments: DoctorArgs) -> anyhow::Result<St
         config_dir: config.config_dir.display().to_string(),
         servers: discovery.found.iter().map(server).collect(),
         chosen: chosen(config, arguments.trial.then_some(Try)).await,
+        sandbox: config.runner.sandbox().await.map_err(|error| format!("{error:#}")),
         roles: roles(config).map(|()| "ok").map_err(|error| format!("{error:#}")),
     };
     if arguments.json { json(&report) } else { Ok(render(&report)) }
@@ -170,6 +174,8 @@ fn render(report: &Report) -> String {
     let _ = writeln!(page, "repository     {}", visible(&report.root));
     let _ = writeln!(page, "data           {}", visible(&report.data_dir));
     let _ = writeln!(page, "configuration  {}", visible(&report.config_dir));
+    let sandbox = report.sandbox.as_ref().map_or_else(|error| error, |sandbox| &sandbox.description);
+    let _ = writeln!(page, "checks         {}", visible(sandbox));
     if let Err(error) = &report.roles {
         let _ = writeln!(page, "roles          {}", visible(error));
     }

@@ -3,12 +3,15 @@
 //! Commands return what belongs on stdout; only `run` and the session talk to the terminal
 //! themselves, through the front ends.
 
+mod checks;
 mod context;
 mod doctor;
 mod history;
 mod index;
+mod jobs;
 mod models;
 mod patch;
+mod review;
 mod rules;
 mod run;
 mod session;
@@ -18,9 +21,9 @@ mod undo;
 
 use clap::CommandFactory as _;
 
-use crate::cli::{Cli, Command, GlobalFlags, ModelFlags};
+use crate::cli::{Cli, Command, ModeFlag, RequestFlags};
 use crate::config::{Config, Environment};
-use crate::failure::OrUsage as _;
+use crate::failure::{Failure, OrUsage as _};
 
 /// What a command leaves to say.
 #[derive(Debug, Default)]
@@ -38,18 +41,26 @@ impl From<String> for Finished {
 
 /// Does what the command line says.
 pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Finished> {
-    let config = |global: &GlobalFlags, flags: &ModelFlags| {
-        Config::resolve(global, flags, environment).or_usage("`countersign --help` explains the flags.")
+    let config = |flags: Option<&RequestFlags>| {
+        Config::resolve(&cli.global, flags, environment).or_usage("`countersign --help` explains the flags.")
     };
     let Some(command) = cli.command else {
-        return session::session(&config(&cli.global, &cli.model)?).await;
+        return session::session(&config(Some(&cli.model))?.in_mode(cli.mode.mode)).await;
     };
+    if cli.model != RequestFlags::default() {
+        let advice = "Write them after the command, as in `countersign run --model NAME \"…\"`.";
+        return Err(Failure::usage("flags for a model stand before the command", advice).into());
+    }
+    if cli.mode != ModeFlag::default() {
+        let advice = "Write it after the command, as in `countersign run --mode auto \"…\"`.";
+        return Err(Failure::usage("--mode stands before the command", advice).into());
+    }
     if let Command::Completions { shell } = command {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut script);
         return Ok(String::from_utf8_lossy(&script).into_owned().into());
     }
-    let config = config(&cli.global, &cli.model)?;
+    let config = config(command.model_flags().as_ref())?.in_mode(command.mode());
     match command {
         Command::Run(arguments) => run::run(&config, arguments).await,
         Command::Context(arguments) => context::context(&config, arguments).map(Finished::from),
@@ -58,9 +69,12 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Fin
         Command::Undo(arguments) => undo::undo(&config, arguments).map(Finished::from),
         Command::Redo(arguments) => undo::redo(&config, arguments).map(Finished::from),
         Command::History(arguments) => history::history(&config, arguments).map(Finished::from),
+        Command::Review(arguments) => review::review(&config, arguments).await,
+        Command::Jobs(command) => jobs::jobs(&config, command).await,
         Command::Sessions(arguments) => sessions::sessions(&config, arguments).map(Finished::from),
         Command::Doctor(arguments) => doctor::doctor(&config, arguments).await.map(Finished::from),
         Command::Models(arguments) => models::models(&config, arguments).await.map(Finished::from),
+        Command::Checks(arguments) => checks::checks(&config, arguments).map(Finished::from),
         Command::Rules(command) => rules::rules(&config, command).map(Finished::from),
         Command::Completions { .. } => unreachable!("handled above"),
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
-use crate::cli::{JsonFlag, ModelArgs, ModelsArgs, ModelsCommand};
+use crate::cli::{ModelShowArgs, ModelsArgs, ModelsCommand};
 use crate::command::json;
 use crate::config::{Config, set_model};
 use crate::connect;
@@ -44,14 +44,14 @@ struct Shown {
 
 pub async fn models(config: &Config, arguments: ModelsArgs) -> anyhow::Result<String> {
     match arguments.command {
-        ModelsCommand::List(flag) => list(config, flag).await,
+        ModelsCommand::List(arguments) => list(config, arguments.json).await,
         ModelsCommand::Show(arguments) => show(config, arguments).await,
-        ModelsCommand::Pull { model } => pull(config, &model).await,
-        ModelsCommand::Use { model } => choose(config, &model).await,
+        ModelsCommand::Pull(arguments) => pull(config, &arguments.model).await,
+        ModelsCommand::Use(arguments) => choose(config, &arguments.model).await,
     }
 }
 
-async fn list(config: &Config, flag: JsonFlag) -> anyhow::Result<String> {
+async fn list(config: &Config, as_json: bool) -> anyhow::Result<String> {
     let row = |server: &str, model: &ModelInfo| Row {
         server: server.to_owned(),
         name: model.name.clone(),
@@ -77,7 +77,7 @@ async fn list(config: &Config, flag: JsonFlag) -> anyhow::Result<String> {
         let what = if silent.is_empty() { "no server has a model".into() } else { silent.join("; ") };
         return Err(connect::no_model(what));
     }
-    if flag.json {
+    if as_json {
         return json(&rows);
     }
     let mut page = String::new();
@@ -93,10 +93,8 @@ async fn list(config: &Config, flag: JsonFlag) -> anyhow::Result<String> {
     Ok(page)
 }
 
-async fn show(config: &Config, arguments: ModelArgs) -> anyhow::Result<String> {
-    let mut choice = config.model.clone();
-    choice.model = Some(arguments.model);
-    let connected = connect::connect(&choice).await?;
+async fn show(config: &Config, arguments: ModelShowArgs) -> anyhow::Result<String> {
+    let connected = connect::connect(&config.model).await?;
     let measured = Measurements::in_folder(&config.measurements).of(connected.provider.model());
     let shown = Shown {
         name: connected.provider.model().to_owned(),
@@ -157,11 +155,9 @@ async fn pull(config: &Config, model: &str) -> anyhow::Result<String> {
 }
 
 async fn choose(config: &Config, model: &str) -> anyhow::Result<String> {
-    let mut choice = config.model.clone();
-    choice.model = Some(model.to_owned());
-    // A name that no server knows would only fail later.
-    let connected = connect::connect(&choice).await?;
     ensure!(!model.trim().is_empty(), "the name of the model is empty");
+    // A name that no server knows would only fail later.
+    let connected = connect::connect(&config.model).await?;
     let path = config.config_dir.join("config.toml");
     let before = match std::fs::read_to_string(&path) {
         Ok(text) => text,

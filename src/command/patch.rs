@@ -183,8 +183,7 @@ fn apply(config: &Config, arguments: &PatchApplyArgs, text: &str) -> anyhow::Res
 
 /// What the mode and the rules deny of the patch. Whoever types `apply` answers whatever they ask.
 fn ruling(config: &Config, patch: &PatchSet) -> Ruling {
-    let mut authority = config.authority.clone();
-    authority.rules = authority.rules.tightened(rules::disk::repository(&config.root));
+    let authority = config.tightened();
     let paths = patch.files().iter().flat_map(|file| [file.old_path(), file.path()]).collect();
     approval::by_rules(patch, &paths, &authority, &[], &|path| rules::disk::place(&config.root, path))
 }

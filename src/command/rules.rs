@@ -8,16 +8,15 @@ use serde::Serialize;
 use crate::cli::{RulesCommand, RulesTestArgs};
 use crate::command::json;
 use crate::config::Config;
-use crate::rules::{self, Explanation, Mode, Rules, Tested, Verdict, sensitive};
+use crate::rules::{self, Authority, Explanation, Mode, Rules, Tested, Verdict, sensitive};
 use crate::sanitize::visible;
 
 pub fn rules(config: &Config, command: RulesCommand) -> anyhow::Result<String> {
-    let all = config.authority.rules.clone().tightened(rules::disk::repository(&config.root));
-    let mode = config.authority.mode;
+    let Authority { mode, rules: all } = config.tightened();
     match command {
-        RulesCommand::List(flag) => {
+        RulesCommand::List(arguments) => {
             let listed = Listed::new(mode, &all);
-            if flag.json { json(&listed) } else { Ok(listed.render()) }
+            if arguments.json { json(&listed) } else { Ok(listed.render()) }
         }
         RulesCommand::Test(arguments) => {
             let explained = test(config, &all, &arguments);
@@ -47,8 +46,9 @@ fn of_mode(mode: Mode, explained: &Explanation) -> &'static str {
     let undecided =
         explained.matched.iter().all(|one| one.verdict == Verdict::Allow) && explained.doubts.is_empty();
     match (&explained.tested, explained.verdict, mode) {
-        (Tested::Run { .. }, Verdict::Allow, _) => "it is run without asking",
-        (Tested::Run { .. }, Verdict::Ask, _) => "it is asked before it is run",
+        (Tested::Run { .. }, Verdict::Allow | Verdict::Ask, _) => {
+            "as a check it is run once you have approved it (`countersign checks`) or typed it"
+        }
         (Tested::Run { .. }, Verdict::Deny, _) => "it is never run",
         (_, Verdict::Deny, _) => "a change of it is refused",
         (_, _, Mode::Plan) => "mode plan changes nothing",

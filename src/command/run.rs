@@ -6,35 +6,65 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::apply;
+use crate::check::Check;
 use crate::cli::RunArgs;
-use crate::command::Finished;
+use crate::command::{Finished, checks, jobs};
 use crate::config::Config;
 use crate::connect;
-use crate::engine;
+use crate::engine::{self, Asked, Work};
 use crate::events::Events;
 use crate::failure::OrUsage as _;
+use crate::job::JobStore;
 use crate::measured::Measurements;
+use crate::pending::PendingStore;
 use crate::prompt::Prompts;
 use crate::protocol::{Envelope, Event, Op, StartRequest};
 use crate::provider::record::Recorder;
 use crate::retrieve::{Library, Retriever};
 use crate::role::{self, Caller, Model, RoleSpec, Roles};
+use crate::rules::Authority;
 use crate::session::SessionLog;
-use crate::turn::Desk;
+use crate::turn::{Desk, Signer, Tries};
 use crate::ui::{self, Colour, Ended, Settings};
-use crate::{apply, check, rules};
 
 pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished> {
-    let check = arguments.check.as_deref().map(check::split).transpose();
-    let check = check.or_usage("Write it as you would in a shell, such as --check \"cargo test\".")?;
+    let typed = arguments.check.as_deref().map(Check::typed).transpose();
+    let typed = typed.or_usage("Write one command and its arguments, such as --check \"cargo test\".")?;
+    let wanted = match (typed, arguments.no_check) {
+        (Some(check), _) => Wanted::Typed(check),
+        (None, true) => Wanted::None,
+        (None, false) => Wanted::Approved,
+    };
     let request = StartRequest { text: arguments.request.join(" "), tags: arguments.tag };
-    let mut engine = start(config, check).await?;
+    if arguments.detach && config.job.is_none() {
+        return jobs::detach(config, &request.text);
+    }
+    let tries = Tries {
+        candidates: arguments.candidates.unwrap_or(config.tries.candidates),
+        repairs: arguments.repairs.unwrap_or(config.tries.repairs),
+    };
+    if config.job.is_some() {
+        // Away from the terminal that started it. An error means that this is so already.
+        #[cfg(unix)]
+        let _ = rustix::process::setsid();
+    }
+    let asks_after_failure = !arguments.json || arguments.ask_after_failure;
+    let mut engine = start(config, How { wanted, tries, asks_after_failure }).await?;
+    let store = JobStore::in_folder(&config.data.jobs());
+    let _held = config.job.as_deref().map(|job| store.begin(job, &engine.session)).transpose()?;
     engine.ops.send(Op::Start(request)).await.context("the engine ended at once")?;
-    let ended = match arguments.json {
+    let ended = watch(config, &mut engine, arguments.json).await?;
+    engine.stop().await;
+    Ok(ended)
+}
+
+/// Watches one turn, for a program or a person.
+pub async fn watch(config: &Config, engine: &mut Running, json: bool) -> anyhow::Result<Finished> {
+    let ended = match json {
         true => ui::json::run(&mut engine.events, &engine.ops, ui::json::Life::OneTurn).await?,
         false => ui::terminal::run(&mut engine.events, &engine.ops, &settings(config)).await?,
     };
-    engine.stop().await;
     let code = match ended {
         Ended::Turn(outcome) => outcome.exit_code(),
         Ended::Refused(_) => 2,
@@ -57,17 +87,50 @@ fn describe_recovery(recovered: &apply::Recovered) -> String {
 
 /// How the terminal front end shows things here.
 pub fn settings(config: &Config) -> Settings {
-    Settings::for_streams(if config.color { Colour::On } else { Colour::Off })
+    let settings = Settings::for_streams(if config.color { Colour::On } else { Colour::Off });
+    Settings { editor: config.editor.clone(), ..settings }
+}
+
+/// Which checks run.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    None,
+    /// Those that the owner has approved for this repository.
+    Approved,
+    /// This one.
+    Typed(Check),
+}
+
+/// How requests are carried out.
+#[derive(Debug, Clone)]
+pub struct How {
+    pub wanted: Wanted,
+    pub tries: Tries,
+    /// See [`Signer::asks_after_failure`].
+    pub asks_after_failure: bool,
 }
 
 /// An engine at work, with the ends of its channels.
 pub struct Running {
+    /// Id of the session.
+    pub session: String,
     pub ops: mpsc::Sender<Op>,
     pub events: mpsc::UnboundedReceiver<Envelope>,
     task: JoinHandle<()>,
 }
 
 impl Running {
+    /// Starts an engine for this work.
+    pub fn start(
+        session: String,
+        work: impl Work,
+        events: (Events, mpsc::UnboundedReceiver<Envelope>),
+        asked: mpsc::Receiver<Asked>,
+    ) -> Running {
+        let (ops, task) = engine::start(work, events.0, asked);
+        Running { session, ops, events: events.1, task }
+    }
+
     /// Waits until the engine has ended. What it still says is in the session's log.
     pub async fn stop(self) {
         drop(self.ops);
@@ -78,7 +141,7 @@ impl Running {
 
 /// Finishes what an interrupted apply left, finds a model, opens the index, and starts engine and
 /// roles.
-pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Result<Running> {
+pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
     let prompts = Prompts::load(config.own("prompts").as_deref()).or_usage("Mend or remove that prompt.")?;
     let roles =
         Roles::load(config.own("roles").as_deref(), &prompts).or_usage("Mend or remove that role file.")?;
@@ -90,17 +153,21 @@ pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Resul
     let (session, log) = SessionLog::create(&config.data.sessions(), &crate::clock::stamp())?;
     let (events, receiver) = Events::new(log);
     events.emit(Event::SessionStarted {
-        session,
+        session: session.clone(),
         root: config.root.display().to_string(),
         provider: connected.provider.describe(),
         model: connected.provider.model().to_owned(),
         window: connected.window,
         window_source: connected.window_source,
     });
-    let mut authority = config.authority.clone();
-    authority.rules = authority.rules.tightened(rules::disk::repository(&config.root));
-    let problems = authority.rules.problems().iter().cloned();
-    for note in connected.notes.into_iter().chain(recovered).chain(problems) {
+    let authority = config.tightened();
+    let (checks, unready) = match how.wanted {
+        Wanted::None => (Vec::new(), Vec::new()),
+        Wanted::Typed(check) => (vec![checks::not_denied(check, &authority.rules)?], Vec::new()),
+        Wanted::Approved => checks::ready(config, &authority.rules)?,
+    };
+    let unready = unready.into_iter().chain(authority.rules.problems().iter().cloned());
+    for note in connected.notes.into_iter().chain(recovered).chain(unready) {
         events.warn(note);
     }
 
@@ -123,7 +190,9 @@ pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Resul
         };
         Ok(Caller { spec: spec.clone(), prompts: prompts.clone(), model, events: events.clone() })
     };
-    let (approvals, asked) = mpsc::channel(1);
+    let (mut signer, asked) = signer(config, authority, events.clone(), session.clone(), checks);
+    signer.retriever = Some(retriever.clone());
+    signer.asks_after_failure = how.asks_after_failure;
     let desk = Desk {
         architect: role::spawn_architect(caller(&roles.architect, &named.architect)?),
         explorer: role::spawn_explorer(caller(&roles.explorer, &named.explorer)?, retriever.clone()),
@@ -133,14 +202,36 @@ pub async fn start(config: &Config, check: Option<Vec<String>>) -> anyhow::Resul
         roles: roles.clone(),
         retriever,
         root: config.root.clone(),
-        journal: config.data.journal(),
+        signer,
         edit_forms,
         evidence_tokens: config.evidence_tokens,
-        authority,
-        check,
-        approval_ids: Arc::default(),
-        approvals,
+        tries: how.tries,
     };
-    let (ops, task) = engine::start(desk, asked);
-    Ok(Running { ops, events: receiver, task })
+    Ok(Running::start(session, desk, (events, receiver), asked))
+}
+
+/// The way to the owner and to the disk, with the end at which the engine hears what is asked.
+pub fn signer(
+    config: &Config,
+    authority: Authority,
+    events: Events,
+    session: String,
+    checks: Vec<Check>,
+) -> (Signer, mpsc::Receiver<Asked>) {
+    let (owner, asked) = mpsc::channel(1);
+    let signer = Signer {
+        events,
+        session,
+        root: config.root.clone(),
+        journal: config.data.journal(),
+        pending: PendingStore::in_folder(&config.data.pending()),
+        authority,
+        checks,
+        runner: config.runner.clone(),
+        retriever: None,
+        asks_after_failure: true,
+        ids: Arc::default(),
+        owner,
+    };
+    (signer, asked)
 }

@@ -17,7 +17,11 @@ pub async fn session(config: &Config) -> anyhow::Result<Finished> {
         )
         .into());
     }
-    let mut engine = run::start(config, None).await?;
+    let mut engine = run::start(
+        config,
+        run::How { wanted: run::Wanted::Approved, tries: config.tries, asks_after_failure: true },
+    )
+    .await?;
     let latest = || UndoArgs { change: None, hunk: Vec::new(), task: false };
     let mut screen = Screen::of_process(&settings);
     ui::session::run(&settings, async |command| {

@@ -225,6 +225,9 @@ async fn tries(
         format,
         regions: vec![Region { text: shown, ..region::whole(&edit.file, &edit.before) }],
         reasons: Vec::new(),
+        failure: String::new(),
+        feedback: String::new(),
+        variation: 0,
     };
     let system = prompts.render(&roles.coder.system, serde_json::json!({ "format": format }))?;
     let user = prompts.render(&roles.coder.user, &request)?;

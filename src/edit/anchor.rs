@@ -35,6 +35,10 @@ pub enum Tier {
     Spacing,
     /// The whole file was given anew.
     Whole,
+    /// The owner wrote it during the review.
+    Owner,
+    /// The file has changed since; what was proposed was merged into it.
+    Merged,
     /// Only similar: five lines or more, and no other place comes near.
     Fuzzy,
 }
@@ -50,6 +54,8 @@ impl Tier {
             Tier::Indentation => "re-indented",
             Tier::Spacing => "exact but for spacing",
             Tier::Whole => "whole file",
+            Tier::Owner => "edited by you",
+            Tier::Merged => "RE-ANCHORED in a changed file",
             Tier::Fuzzy => "ONLY SIMILAR",
         }
     }

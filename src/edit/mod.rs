@@ -16,6 +16,7 @@ pub mod tag;
 pub mod gate;
 pub mod grammar;
 
+pub mod attributes;
 pub mod tree;
 
 pub mod overlay;

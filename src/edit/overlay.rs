@@ -29,10 +29,10 @@ use crate::protocol::ChangeKind;
 
 const MARK: &str = "\u{feff}";
 
-/// The proposed tree.
-#[derive(Debug)]
+/// The proposed tree. A clone goes its own way over the same disk.
+#[derive(Debug, Clone)]
 pub struct Overlay {
-    tree: Tree,
+    tree: Arc<Tree>,
     files: Files,
     trace: Trace,
 }
@@ -48,6 +48,15 @@ struct File {
     now: Option<Now>,
     /// The least certain tier of its edits.
     tier: Tier,
+}
+
+impl File {
+    /// The text before and after, where both are text.
+    fn lines(&self) -> Option<(&str, &str)> {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        let (base, now) = (self.base.as_ref()?, self.now.as_ref()?);
+        Some((text(&base.bytes)?, text(&now.bytes)?))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +83,7 @@ impl Overlay {
     /// # Errors
     /// If the root is not a directory that can be opened.
     pub fn open(root: &Path) -> io::Result<Overlay> {
-        Ok(Overlay { tree: Tree::open(root)?, files: Files::new(), trace: Trace::default() })
+        Ok(Overlay { tree: Arc::new(Tree::open(root)?), files: Files::new(), trace: Trace::default() })
     }
 
     /// The text of a file as proposed, without its byte order mark; `None` if there is no file.
@@ -100,9 +109,76 @@ impl Overlay {
     /// All that is proposed so far, against the disk as it was read.
     pub fn patch(&self) -> PatchSet {
         let changes = self.files.iter().filter_map(|(path, file)| change(path, file)).collect();
-        let patch = PatchSet::derive(changes);
+        self.bound(PatchSet::derive(changes))
+    }
+
+    /// The same patch, with what each of its hunks builds on in this overlay.
+    pub fn bound(&self, patch: PatchSet) -> PatchSet {
         let needs = self.trace.needs(&patch.line_changes());
         patch.with_needs(needs)
+    }
+
+    /// Takes back every hunk of `patch`, which is this overlay's own, but `kept`.
+    pub fn keep(&mut self, patch: &PatchSet, kept: &BTreeSet<u32>) {
+        let selected = patch.select(kept);
+        let after = |key: &str| {
+            let mine = selected.files().iter().find(|file| file.old_path() == key)?;
+            let side = mine.after()?;
+            Some(Now { path: mine.path().to_owned(), bytes: side.bytes.clone() })
+        };
+        for file in patch.files() {
+            let key = file.old_path();
+            let Some(mine) = self.files.get_mut(key) else { continue };
+            let selected = selected.files().iter().any(|file| file.old_path() == key);
+            mine.now = match (selected, &mine.base) {
+                (true, _) => after(key),
+                (false, Some(base)) => Some(Now { path: key.to_owned(), bytes: base.bytes.clone() }),
+                (false, None) => None,
+            };
+            self.trace.restart(key, mine.lines());
+        }
+        self.files.retain(|_, file| file.base.is_some() || file.now.is_some());
+    }
+
+    /// Puts the owner's own text in the place of a file that this overlay changes.
+    ///
+    /// # Errors
+    /// What a gate says against it; nothing is changed then. The owner may delete as much as they like.
+    pub fn write_as_owner(&mut self, path: &str, content: &str) -> Result<(), Vec<Refusal>> {
+        let edit = Edit::Whole { path: path.to_owned(), content: content.to_owned() };
+        let gates = Gates { deletion: Deletion::Planned, ..Gates::new(Planned::Only(vec![path.to_owned()])) };
+        self.propose(&[edit], &gates)?;
+        if let Some(file) = key(&self.files, path).and_then(|key| self.files.get_mut(&key)) {
+            file.tier = Tier::Owner;
+        }
+        Ok(())
+    }
+
+    /// Lays changes over the tree that were proposed in another process, on the base that they name.
+    ///
+    /// # Errors
+    /// The first path that cannot be read, or whose file is not the one that the change was made for.
+    pub fn adopt(&mut self, changes: &[FileChange]) -> Result<(), Refusal> {
+        for change in changes {
+            let old = change.before.as_ref().or(change.after.as_ref()).map_or("", |(path, _)| path);
+            for (path, _) in change.before.iter().chain(&change.after) {
+                gate::path(path, &Planned::Any)?;
+                not_in_git_directory(&self.tree, path)?;
+            }
+            load(&self.tree, &mut self.files, old)?;
+            let base = self.files.get(old).and_then(|file| file.base.clone());
+            if base.as_ref().map(|base| base.hash) != change.before.as_ref().map(|(_, side)| side.hash) {
+                return Err(stale(old));
+            }
+            let now = change
+                .after
+                .as_ref()
+                .map(|(path, side)| Now { path: path.clone(), bytes: side.bytes.clone() });
+            let file = File { base, now, tier: change.tier };
+            self.trace.restart(old, file.lines());
+            self.files.insert(old.to_owned(), file);
+        }
+        Ok(())
     }
 
     /// Lays the edits of one answer over the tree, if all of them pass.
@@ -143,11 +219,8 @@ impl Overlay {
         let touched: BTreeSet<String> = staged.claims.into_keys().collect();
         let (files, trace) = (staged.files, staged.trace);
         if refusals.is_empty() {
-            for key in &touched {
-                if let Err(refusal) = self.check(key, &files, gates) {
-                    refusals.push(refusal);
-                }
-            }
+            let touched: Vec<&String> = touched.iter().collect();
+            refusals = in_parallel(&touched, |key| self.check(key, &files, gates).err());
         }
         if !refusals.is_empty() {
             return Err(refusals);
@@ -191,6 +264,28 @@ impl Overlay {
     }
 }
 
+/// What `of` says of each item, in their order, on all cores: parsing takes most of the time of a large
+/// patch.
+fn in_parallel<T: Sync, R: Send>(items: &[T], of: impl Fn(&T) -> Option<R> + Sync) -> Vec<R> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = items.len().div_ceil(cores).max(MIN_SHARE);
+    if items.len() <= share {
+        return items.iter().filter_map(of).collect();
+    }
+    let of = &of;
+    std::thread::scope(|scope| {
+        let shares: Vec<_> = items
+            .chunks(share)
+            .map(|share| scope.spawn(move || share.iter().filter_map(of).collect::<Vec<R>>()))
+            .collect();
+        let results = shares.into_iter().map(|share| share.join());
+        results.flat_map(|found| found.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
+
+/// Fewer files are not worth a thread.
+const MIN_SHARE: usize = 8;
+
 fn not_in_git_directory(tree: &Tree, path: &str) -> Result<(), Refusal> {
     match tree.git_directory(path).map_err(|error| explain::refused(path, error))? {
         None => Ok(()),
@@ -230,11 +325,15 @@ fn fresh(tree: &Tree, key: &str, base: Option<&Stored>) -> Result<(), Refusal> {
     if now.map(|stored| stored.hash) == base.map(|stored| stored.hash) {
         return Ok(());
     }
-    Err(Refusal::new(
+    Err(stale(key))
+}
+
+fn stale(key: &str) -> Refusal {
+    Refusal::new(
         Code::StaleBase,
         key,
         "The file changed on the disk after it was read. Start the request again, so that it is read anew.",
-    ))
+    )
 }
 
 fn change(path: &str, file: &File) -> Option<FileChange> {

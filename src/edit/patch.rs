@@ -3,6 +3,8 @@
 //! Hunks are derived from the bytes before and after and from nothing else, so that what is shown is
 //! what would be applied: no constructor takes both. It must not know the disk or who decides.
 
+mod revise;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
@@ -207,6 +209,31 @@ impl PatchSet {
             return self.clone();
         }
         PatchSet::derive(self.files.iter().filter_map(|file| file.select(accepted)).collect())
+    }
+
+    /// What is left to do after the accepted hunks for the pending ones to be there as well.
+    pub fn rest(&self, accepted: &BTreeSet<u32>, pending: &BTreeSet<u32>) -> PatchSet {
+        let both = accepted.union(pending).copied().collect();
+        let rest = self.files.iter().filter_map(|file| {
+            let before = match file.select(accepted) {
+                Some(change) => change.after,
+                None => file.change.before.clone(),
+            };
+            Some(FileChange { before, after: file.select(&both)?.after, tier: file.tier() })
+        });
+        PatchSet::derive(rest.collect())
+    }
+
+    /// The changes, whole.
+    pub fn changes(&self) -> impl Iterator<Item = &FileChange> {
+        self.files.iter().map(|file| &file.change)
+    }
+
+    /// Lines added and removed.
+    pub fn size(&self) -> (usize, usize) {
+        let lines = || self.files.iter().flat_map(|file| &file.hunks).flat_map(|hunk| &hunk.lines);
+        let with = |sign: char| lines().filter(|line| line.starts_with(sign)).count();
+        (with('+'), with('-'))
     }
 
     /// The whole patch in git's form, for programs and pipes. Raw text: not for a terminal.
@@ -445,13 +472,10 @@ fn line_hunks(before: &str, after: &str) -> Vec<(String, Vec<String>, Part)> {
             let mut lines = Vec::new();
             let mut changes = Vec::new();
             for op in &group {
-                if let DiffOp::Equal { .. } = op {
-                    before[op.old_range()].iter().for_each(|line| push_line(&mut lines, ' ', line));
-                    continue;
+                push_change(&mut lines, op, &before, &after);
+                if !matches!(op, DiffOp::Equal { .. }) {
+                    changes.push((op.old_range(), op.new_range()));
                 }
-                before[op.old_range()].iter().for_each(|line| push_line(&mut lines, '-', line));
-                after[op.new_range()].iter().for_each(|line| push_line(&mut lines, '+', line));
-                changes.push((op.old_range(), op.new_range()));
             }
             Some((format!("@@ -{} +{} @@", span(old), span(new)), lines, Part::Lines(changes)))
         })
@@ -465,6 +489,14 @@ fn span(lines: Range<usize>) -> String {
         1 => format!("{}", lines.start + 1),
         length => format!("{},{length}", lines.start + 1),
     }
+}
+
+fn push_change(lines: &mut Vec<String>, op: &DiffOp, before: &[&str], after: &[&str]) {
+    if let DiffOp::Equal { .. } = op {
+        return before[op.old_range()].iter().for_each(|line| push_line(lines, ' ', line));
+    }
+    before[op.old_range()].iter().for_each(|line| push_line(lines, '-', line));
+    after[op.new_range()].iter().for_each(|line| push_line(lines, '+', line));
 }
 
 fn push_line(lines: &mut Vec<String>, sign: char, line: &str) {

@@ -19,6 +19,9 @@ use cap_std::{
 };
 use unicode_normalization::UnicodeNormalization;
 
+use super::attributes;
+pub use super::attributes::Attributes;
+
 /// Largest file that is read for editing, in bytes.
 pub const FILE_LIMIT: u64 = 4 * 1024 * 1024;
 
@@ -40,6 +43,7 @@ pub struct Stored {
     pub owner: Option<(u32, u32)>,
     /// How many names the file has.
     pub links: u64,
+    pub attributes: Attributes,
 }
 
 /// Why a path cannot be used as a file.
@@ -192,7 +196,9 @@ pub(crate) fn read_file(folder: &Dir, name: &str, path: &str) -> Result<Option<S
     };
     let found = file.metadata()?;
     refuse_other_than_file(&found, path)?;
-    let mut bytes = Vec::new();
+    let attributes = attributes::of(&file)?;
+    // One more than there should be, so that the end is found without growing.
+    let mut bytes = Vec::with_capacity(found.len().min(FILE_LIMIT) as usize + 1);
     file.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_LIMIT {
         return Err(TreeError::TooLarge);
@@ -204,6 +210,7 @@ pub(crate) fn read_file(folder: &Dir, name: &str, path: &str) -> Result<Option<S
         mode: mode(&found),
         owner: owner(&found),
         links: found.nlink(),
+        attributes,
     }))
 }
 

@@ -29,7 +29,7 @@ pub use anthropic::Anthropic;
 pub use error::ProviderError;
 pub use ollama::{Ollama, Pulled};
 pub use openai::OpenAi;
-pub use quirks::{Quirks, SchemaForm};
+pub use quirks::{Api, Quirks, SchemaForm};
 pub use scripted::Scripted;
 pub use secrecy::SecretString;
 pub use stream::ChatStream;

@@ -4,6 +4,8 @@
 //! notice (error pages, overlong streams, errors outside the data) is caught below it, in
 //! [`transport`]. This file must not know roles or prompts.
 
+mod answer;
+mod responses;
 mod transport;
 mod wire;
 
@@ -14,24 +16,21 @@ use std::time::{Duration, Instant};
 use async_openai::Client;
 use async_openai::config::Config;
 use async_openai::error::OpenAIError;
+use async_openai::traits::RequestOptionsBuilder as _;
 use async_openai::types::stream::StreamResponse;
 use futures::StreamExt;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::error::{ProviderError, excerpt, reported};
+use super::error::{ProviderError, excerpt};
 use super::http::{self, Address};
-use super::quirks::{LimitName, Quirks, SchemaForm};
+use super::quirks::{Api, LimitName, Quirks, SchemaForm};
 use super::stream::wire_limit;
-use super::{
-    ChatRequest, ChatStream, Chunk, Ending, Limits, Message, ModelInfo, StopReason, Window, WindowKind,
-};
+use super::{ChatRequest, ChatStream, Limits, Message, ModelInfo, Window, WindowKind};
+use answer::{Answer, Ended};
 use transport::{Told, Transport};
 use wire::{Body, Event};
-
-/// How long the token counts may take once the answer itself is complete.
-const COUNTS_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long an exact count before a call may take; an estimate is worth no longer wait.
 const COUNT_LIMIT: Duration = Duration::from_secs(2);
@@ -105,11 +104,16 @@ impl OpenAi {
         limits: Limits,
     ) -> Result<OpenAi, ProviderError> {
         let address = Address::parse(base)?;
-        // OpenAI itself refuses the old name of the limit; everybody else knows it.
+        // OpenAI itself refuses the old name of the limit, and has the newer API; everybody else knows
+        // the old ones.
         let host = address.host();
-        let is_openai = host == "openai.com" || host.ends_with(".openai.com");
-        let limit = if is_openai { LimitName::MaxCompletionTokens } else { LimitName::MaxTokens };
-        OpenAi::with_quirks(base, key, model, limits, Quirks { limit, ..Quirks::default() })
+        let quirks = match host == "openai.com" || host.ends_with(".openai.com") {
+            true => {
+                Quirks { api: Api::Responses, limit: LimitName::MaxCompletionTokens, ..Quirks::default() }
+            }
+            false => Quirks::default(),
+        };
+        OpenAi::with_quirks(base, key, model, limits, quirks)
     }
 
     /// The same for a server whose deviations from the protocol are known.
@@ -173,8 +177,7 @@ impl OpenAi {
             let told = Told::default();
             let client = inner.client(&told, wire_limit(request.answer_limit));
             let quirks = inner.quirks();
-            let body = Body::new(request, &inner.model, &inner.address, quirks, slot);
-            let error = match client.chat().create_stream_byot::<_, Event>(body).await {
+            let error = match inner.begin(request, &client, quirks, slot).await {
                 Ok(events) => break (events, told),
                 Err(error) => inner.failure(error, &told),
             };
@@ -271,9 +274,33 @@ impl Inner {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).of(role)
     }
 
+    async fn begin(
+        &self,
+        request: &ChatRequest,
+        client: &Client<Settings>,
+        quirks: Quirks,
+        slot: Option<usize>,
+    ) -> Result<StreamResponse<Event>, OpenAIError> {
+        match quirks.api {
+            Api::Chat => {
+                let body = Body::new(request, &self.model, &self.address, quirks, slot);
+                client.chat().create_stream_byot::<_, Event>(body).await
+            }
+            Api::Responses => {
+                let body = responses::Body::new(request, &self.model, &self.address, quirks, slot);
+                let chat = client.chat().path("/responses")?;
+                let events = chat.create_stream_byot::<_, responses::Event>(body).await?;
+                Ok(Box::pin(events.map(|event| event.map(|responses::Event(event)| event))))
+            }
+        }
+    }
+
     /// What to try after a refusal, if anything.
     fn less(&self, quirks: Quirks, error: &ProviderError) -> Option<Quirks> {
         match error {
+            ProviderError::Http { status: 404 | 405 | 501, .. } if quirks.api == Api::Responses => {
+                Some(Quirks { api: Api::Chat, ..quirks })
+            }
             ProviderError::Http { status: 400 | 422 | 500, body, .. } => quirks.without(body),
             _ => None,
         }
@@ -397,100 +424,6 @@ impl Config for Settings {
 
     fn api_key(&self) -> &SecretString {
         &self.key
-    }
-}
-
-/// The reason comes first, the counts in a later event; both together make the end.
-#[derive(Default)]
-struct Ended {
-    reason: Option<StopReason>,
-    prompt_tokens: Option<u32>,
-    evaluated_tokens: Option<u32>,
-    answer_tokens: Option<u32>,
-}
-
-/// A running answer: events in, chunks out.
-struct Answer {
-    inner: Arc<Inner>,
-    events: StreamResponse<Event>,
-    told: Told,
-    ready: VecDeque<Chunk>,
-    ending: Ended,
-}
-
-impl Answer {
-    async fn next(&mut self) -> Option<Result<Chunk, ProviderError>> {
-        loop {
-            if let Some(chunk) = self.ready.pop_front() {
-                return Some(Ok(chunk));
-            }
-            let event = if self.ending.reason.is_some() {
-                // The text is whole. Counts are welcome, but not worth an error or a long wait.
-                let limit = COUNTS_LIMIT.min(self.inner.limits.stall / 2);
-                match tokio::time::timeout(limit, self.events.next()).await {
-                    Ok(Some(Ok(event))) if event.error.is_none() => event,
-                    _ => return Some(Ok(self.end())),
-                }
-            } else {
-                match self.events.next().await? {
-                    Ok(event) => event,
-                    Err(error) => return Some(Err(self.inner.failure(error, &self.told))),
-                }
-            };
-            if let Some(error) = &event.error {
-                return Some(Err(self.inner.without_key(reported(self.inner.address.shown(), error))));
-            }
-            if let Err(error) = self.take(event) {
-                return Some(Err(error));
-            }
-        }
-    }
-
-    fn take(&mut self, event: Event) -> Result<(), ProviderError> {
-        let counts = event.counts();
-        self.ending.prompt_tokens = counts.prompt.or(self.ending.prompt_tokens);
-        self.ending.evaluated_tokens = counts.evaluated.or(self.ending.evaluated_tokens);
-        self.ending.answer_tokens = counts.answer.or(self.ending.answer_tokens);
-        // We never ask for a second choice; a server that sends one has nothing to add to the first.
-        let Some(choice) = event.choices.into_iter().flatten().find(|choice| choice.index == 0) else {
-            return Ok(());
-        };
-        if let Some(said) = choice.delta.or(choice.message) {
-            let thinking = said.reasoning_content.or(said.reasoning);
-            self.ready.extend(thinking.filter(|text| !text.is_empty()).map(Chunk::Thinking));
-            self.ready.extend(said.content.filter(|text| !text.is_empty()).map(Chunk::Text));
-            // Nobody offered tools. A model that calls one all the same has put its answer there.
-            let calls = said.tool_calls.into_iter().flatten().filter_map(|call| call.function?.arguments);
-            self.ready.extend(calls.filter(|text| !text.is_empty()).map(Chunk::Text));
-        }
-        match choice.finish_reason.as_deref() {
-            None | Some("") => {}
-            Some("length") => self.ending.reason = Some(StopReason::Length),
-            Some("content_filter") => {
-                return Err(ProviderError::ServerError {
-                    url: self.inner.address.shown().to_owned(),
-                    message: "its content filter stopped the answer".to_owned(),
-                });
-            }
-            Some("error") => {
-                return Err(ProviderError::ServerError {
-                    url: self.inner.address.shown().to_owned(),
-                    message: "it ended the answer with an error that it does not name".to_owned(),
-                });
-            }
-            Some(_) => self.ending.reason = Some(StopReason::Complete),
-        }
-        Ok(())
-    }
-
-    fn end(&mut self) -> Chunk {
-        let ended = std::mem::take(&mut self.ending);
-        Chunk::End(Ending {
-            reason: ended.reason.unwrap_or(StopReason::Complete),
-            prompt_tokens: ended.prompt_tokens,
-            evaluated_tokens: ended.evaluated_tokens,
-            answer_tokens: ended.answer_tokens,
-        })
     }
 }
 

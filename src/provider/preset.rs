@@ -73,7 +73,11 @@ impl Preset {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::super::quirks::{LimitName, SchemaForm};
+    use super::super::testing::{Server, request, told};
+    use super::super::{Schema, StopReason};
     use super::*;
 
     #[test]
@@ -102,5 +106,98 @@ mod tests {
         let error = all(Some("[x]\nname = \"X\"\nprotocol = \"smtp\"\nbase_url = \"\"")).unwrap_err();
         assert!(error.to_string().contains("smtp"), "{error}");
         assert!(all(Some("[x]\nname = \"X\"\nprotocol = \"openai\"\nbase_url = \"b\"\nsecret = 1")).is_err());
+    }
+
+    /// The fields of a request that a service documents. Some refuse all others.
+    fn known(name: &str) -> Vec<&'static str> {
+        let mut fields = vec!["model", "messages", "stream", "temperature"];
+        fields.extend(match name {
+            "openai" => {
+                return vec!["model", "input", "stream", "store", "max_output_tokens", "temperature", "text"];
+            }
+            "anthropic" => {
+                return vec![
+                    "model",
+                    "messages",
+                    "system",
+                    "stream",
+                    "temperature",
+                    "max_tokens",
+                    "tools",
+                    "tool_choice",
+                ];
+            }
+            "mistral" => vec!["max_tokens", "random_seed", "response_format"],
+            "groq" => vec!["max_completion_tokens", "seed", "stream_options"],
+            "gemini" | "deepseek" => vec!["max_tokens", "response_format", "stream_options"],
+            "openrouter" => vec!["max_tokens", "seed", "response_format", "stream_options"],
+            other => panic!("{other} has no row here"),
+        });
+        fields
+    }
+
+    /// A service that takes what it knows, wants its key, and says one word in its own protocol.
+    async fn service(name: &'static str, path: &'static str) -> Server {
+        Server::start(move |asked, mut wire| async move {
+            let key = match name {
+                "anthropic" => "x-api-key: k",
+                _ => "authorization: bearer k",
+            };
+            // To this machine, where the test is, llama.cpp's own fields are sent as well.
+            let foreign = |field: &&String| {
+                !known(name).contains(&field.as_str())
+                    && !matches!(field.as_str(), "cache_prompt" | "id_slot")
+            };
+            let body = asked.json();
+            let unknown = body.as_object().unwrap().keys().find(foreign).cloned();
+            if asked.line != format!("POST {path}") || !asked.headers.contains(key) || unknown.is_some() {
+                let text = format!("{} {:?} {unknown:?}", asked.line, asked.headers);
+                return wire.whole(418, "text/plain", text.as_bytes()).await;
+            }
+            let events: Vec<Value> = match name {
+                "openai" => vec![
+                    json!({"type": "response.output_text.delta", "delta": "yes"}),
+                    json!({"type": "response.completed", "response": {"status": "completed"}}),
+                ],
+                "anthropic" => vec![
+                    json!({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "yes"}}),
+                    json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}),
+                    json!({"type": "message_stop"}),
+                ],
+                _ => vec![
+                    json!({"choices": [{"index": 0, "delta": {"content": "yes"}, "finish_reason": "stop"}]}),
+                ],
+            };
+            let text: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+            wire.whole(200, "text/event-stream", text.as_bytes()).await;
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn each_built_in_preset_asks_as_its_service_takes_it() {
+        for (name, path) in [
+            ("openai", "/v1/responses"),
+            ("anthropic", "/v1/messages"),
+            ("gemini", "/v1beta/openai/chat/completions"),
+            ("deepseek", "/chat/completions"),
+            ("openrouter", "/api/v1/chat/completions"),
+            ("groq", "/openai/v1/chat/completions"),
+            ("mistral", "/v1/chat/completions"),
+        ] {
+            let server = service(name, path).await;
+            let mut preset = all(None).unwrap().remove(name).unwrap();
+            let below = preset.base_url.splitn(4, '/').nth(3).unwrap_or_default();
+            preset.base_url = format!("{}/{below}", server.url);
+            let limits = super::super::testing::limits();
+            let provider = preset.provider(Some("k".to_owned().into()), "m", limits).unwrap();
+            let mut asked = request("hello");
+            asked.schema = Some(Schema { name: "plan".into(), json: json!({"type": "object"}) });
+            let answer = provider.chat(&asked).await;
+            let (text, ending) =
+                told(answer.unwrap_or_else(|error| panic!("{name}: {error}"))).await.unwrap();
+            assert_eq!((text.as_str(), ending.reason), ("yes", StopReason::Complete), "{name}");
+            assert_eq!(server.asked().len(), 1, "{name}: nothing had to be given up");
+        }
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Quirks {
+    pub api: Api,
     pub schema: SchemaForm,
     pub limit: LimitName,
     pub seed: SeedName,
@@ -22,6 +23,7 @@ pub struct Quirks {
 impl Default for Quirks {
     fn default() -> Quirks {
         Quirks {
+            api: Api::Chat,
             schema: SchemaForm::JsonSchema,
             limit: LimitName::MaxTokens,
             seed: SeedName::Seed,
@@ -30,6 +32,16 @@ impl Default for Quirks {
             slots: true,
         }
     }
+}
+
+/// Which of the two APIs of the protocol is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Api {
+    /// `/chat/completions`, which every server has.
+    Chat,
+    /// `/responses`, where a service's newer models need it or think better with it.
+    Responses,
 }
 
 /// The strongest constraint on an answer that is asked for. The answer is validated in any case.
@@ -69,6 +81,7 @@ impl Quirks {
             && says(&[
                 "response_format",
                 "response format",
+                "text.format",
                 "json_schema",
                 "json_object",
                 "json mode",

@@ -57,8 +57,17 @@ pub struct Model {
     pub limits: TaskLimits,
     recorder: Option<Recorder>,
     calls: Arc<AtomicU32>,
-    spent: Arc<Mutex<Usage>>,
+    spent: Arc<Mutex<Spent>>,
     learned: Arc<Mutex<Learned>>,
+}
+
+/// What a task has spent.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spent {
+    /// As servers counted it.
+    usage: Usage,
+    /// Sent and answered, estimated where the server did not count.
+    tokens: u64,
 }
 
 /// What the calls of a session taught about the model.
@@ -115,7 +124,21 @@ impl Model {
 
     /// What has been spent since the last call of this function.
     pub fn take_usage(&self) -> Usage {
-        std::mem::take(&mut self.spent.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.spent.lock().unwrap_or_else(PoisonError::into_inner)).usage
+    }
+
+    /// Bytes of text that fit so many tokens of this model, as far as it is known.
+    pub fn bytes_of(&self, tokens: u32) -> usize {
+        self.learned().measured.tokens.bytes_of(tokens)
+    }
+
+    /// Tokens of a text: counted by the server where it can, else estimated.
+    pub async fn tokens_of(&self, text: &str) -> u32 {
+        let message = Message { speaker: Speaker::User, text: text.to_owned() };
+        match self.provider.count(std::slice::from_ref(&message)).await {
+            Some(tokens) => tokens,
+            None => self.learned().measured.tokens.estimate(Size::of([text])),
+        }
     }
 
     /// How well the estimate of this model's tokens is known: prompts counted, and its average
@@ -129,12 +152,14 @@ impl Model {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn spent(&self) -> Usage {
+    fn spent(&self) -> Spent {
         *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, usage: &Usage) {
-        let mut sum = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+    fn add(&self, usage: &Usage, tokens: u64) {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        spent.tokens += tokens;
+        let sum = &mut spent.usage;
         // A sum over some of the calls would look like one over all of them.
         let first = sum.calls == 0;
         let plus = |a: Option<u32>, b: Option<u32>| if first { b } else { Some(a?.saturating_add(b?)) };
@@ -150,6 +175,13 @@ impl Model {
 pub struct Allowance {
     began: Instant,
     tokens: u64,
+}
+
+/// A limit of time, with its name for the message.
+struct TimeLimit {
+    left: Duration,
+    whose: &'static str,
+    what: String,
 }
 
 /// The size of a prompt, and how that is known.
@@ -204,6 +236,12 @@ impl Caller {
         Ok(crate::role::exchange(answer, text))
     }
 
+    /// The same, for the n-th further answer to one request.
+    pub fn varied(&self, n: u32) -> Caller {
+        let spec = RoleSpec { sampling: self.spec.sampling.varied(n), ..self.spec.clone() };
+        Caller { spec, ..self.clone() }
+    }
+
     /// A fresh account for one request to the role.
     pub fn allowance(&self) -> Allowance {
         Allowance { began: Instant::now(), tokens: 0 }
@@ -217,7 +255,7 @@ impl Caller {
         schema: Option<&Schema>,
     ) -> Result<Answer, CallError> {
         let role = self.spec.name.clone();
-        self.within_limits(allowance)?;
+        let limit = self.within_limits(allowance)?;
         let size = Size::of(messages.iter().map(|message| message.text.as_str()));
         let prompt = match self.model.provider.count(messages).await {
             Some(tokens) => Prompt::Exact(tokens),
@@ -248,42 +286,73 @@ impl Caller {
         };
         let began = Instant::now();
         let mut came = Vec::new();
-        let end = self.stream(call, &request, &mut came).await;
+        let streamed = tokio::time::timeout(limit.left, self.stream(call, &request, &mut came)).await;
+        let in_time = streamed.is_ok();
+        // What was streamed is gone with the call; a replay ends at the same place.
+        let end = streamed.unwrap_or_else(|_| {
+            Err(ProviderError::EndedEarly {
+                url: self.model.provider.describe(),
+                received: 0,
+                cause: "the time limit was reached".into(),
+            })
+        });
         if let Some(recorder) = &self.model.recorder {
             recorder.answer(&role, &came, &end)?;
         }
-        let ending = end?;
+        let ended = end.as_ref().ok();
         let usage = Usage {
             calls: 1,
-            prompt_tokens: ending.prompt_tokens,
-            evaluated_tokens: ending.evaluated_tokens,
-            answer_tokens: ending.answer_tokens,
+            prompt_tokens: ended.and_then(|ending| ending.prompt_tokens),
+            evaluated_tokens: ended.and_then(|ending| ending.evaluated_tokens),
+            answer_tokens: ended.and_then(|ending| ending.answer_tokens),
             millis: began.elapsed().as_millis() as u64,
         };
-        self.model.add(&usage);
-        allowance.tokens += u64::from(ending.prompt_tokens.unwrap_or(estimated))
-            + u64::from(ending.answer_tokens.unwrap_or(0));
+        let text = text_of(&came);
+        let tokens = u64::from(usage.prompt_tokens.unwrap_or(estimated))
+            + u64::from(usage.answer_tokens.unwrap_or_else(|| tokens::estimate(&text)));
+        if in_time && let Err(error) = end {
+            return Err(error.into());
+        }
+        self.model.add(&usage, tokens);
+        allowance.tokens += tokens;
         self.events.emit(Event::CallFinished { call, role: role.clone(), usage });
+        if !in_time {
+            return Err(self.spent(limit.whose, limit.what));
+        }
+        let ending = end?;
         self.announce_form();
         if let Some(counted) = ending.prompt_tokens {
             self.compare(&role, prompt, size, counted)?;
         }
-        Ok(Answer { text: text_of(&came), reason: ending.reason })
+        Ok(Answer { text, reason: ending.reason })
     }
 
-    fn within_limits(&self, allowance: &Allowance) -> Result<(), CallError> {
-        let spent = |whose, what| CallError::Spent { role: self.spec.name.clone(), whose, what };
-        if let Some(what) = self.model.limits.reached(&self.model.spent()) {
-            return Err(spent("the task's", what));
+    fn spent(&self, whose: &'static str, what: String) -> CallError {
+        CallError::Spent { role: self.spec.name.clone(), whose, what }
+    }
+
+    /// The time that a call may take, by the limit that ends first.
+    fn within_limits(&self, allowance: &Allowance) -> Result<TimeLimit, CallError> {
+        let (limits, spent) = (self.model.limits, self.model.spent());
+        if let Some(what) = limits.reached(&spent.usage, spent.tokens) {
+            return Err(self.spent("the task's", what));
         }
         let budget = self.spec.budget;
         if allowance.tokens >= u64::from(budget.tokens) {
-            return Err(spent("its own", format!("{} tokens", budget.tokens)));
+            return Err(self.spent("its own", format!("{} tokens", budget.tokens)));
         }
-        if allowance.began.elapsed() >= Duration::from_secs(budget.seconds.into()) {
-            return Err(spent("its own", format!("{} seconds", budget.seconds)));
+        let whole = Duration::from_secs(budget.seconds.into());
+        let own = TimeLimit {
+            left: whole.saturating_sub(allowance.began.elapsed()),
+            whose: "its own",
+            what: format!("{} seconds", budget.seconds),
+        };
+        if own.left.is_zero() {
+            return Err(self.spent(own.whose, own.what));
         }
-        Ok(())
+        let left = limits.time_left(&spent.usage);
+        let task = TimeLimit { left, whose: "the task's", what: limits.time_in_words() };
+        Ok(if task.left < own.left { task } else { own })
     }
 
     async fn stream(
@@ -387,79 +456,4 @@ fn text_of(came: &[Chunk]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::provider::Scripted;
-    use crate::role::Roles;
-    use crate::session::SessionLog;
-
-    fn caller(folder: &std::path::Path, script: &str) -> Caller {
-        let (_, log) = SessionLog::create(folder, "20260101-000000").unwrap();
-        let (events, _) = Events::new(log);
-        let prompts = Arc::new(Prompts::load(None).unwrap());
-        let spec = Roles::load(None, &prompts).unwrap().architect;
-        let provider = Provider::Scripted(Scripted::parse("s", script).unwrap());
-        Caller { spec, prompts, model: Model::new(provider, 8192), events }
-    }
-
-    fn asked() -> Vec<Message> {
-        vec![Message { speaker: Speaker::User, text: "plan ".repeat(200) }]
-    }
-
-    const ANSWERS: &str = r#"{"text": "a", "prompt_tokens": 600, "answer_tokens": 500, "evaluated_tokens": 600}
-        {"text": "b", "prompt_tokens": 600, "answer_tokens": 500, "evaluated_tokens": 10}
-        {"text": "c", "prompt_tokens": 600}"#;
-
-    #[tokio::test]
-    async fn a_task_and_a_role_end_at_their_limits_and_say_which() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut caller = caller(folder.path(), ANSWERS);
-        caller.spec.budget.tokens = 1_000;
-        let mut allowance = caller.allowance();
-        caller.call(&mut allowance, &asked(), None).await.unwrap();
-        let error = caller.call(&mut allowance, &asked(), None).await.unwrap_err().to_string();
-        assert_eq!(error, "the architect stops here: its own limit of 1000 tokens is reached");
-
-        // Another request to the role has an account of its own; the task has not.
-        caller.call(&mut caller.allowance(), &asked(), None).await.unwrap();
-        caller.model.limits.calls = 2;
-        let error = caller.call(&mut caller.allowance(), &asked(), None).await.unwrap_err().to_string();
-        assert_eq!(error, "the architect stops here: the task's limit of 2 calls is reached");
-        let spent = caller.model.take_usage();
-        assert_eq!((spent.calls, spent.prompt_tokens, spent.evaluated_tokens), (2, Some(1200), Some(610)));
-        assert!(
-            caller.call(&mut caller.allowance(), &asked(), None).await.is_ok(),
-            "a new task begins at nothing"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_sum_is_told_only_when_every_call_was_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let caller = caller(folder.path(), ANSWERS);
-        for _ in 0..3 {
-            caller.call(&mut caller.allowance(), &asked(), None).await.unwrap();
-        }
-        let spent = caller.model.take_usage();
-        assert_eq!(
-            (spent.prompt_tokens, spent.evaluated_tokens, spent.answer_tokens),
-            (Some(1800), None, None)
-        );
-    }
-
-    #[tokio::test]
-    async fn counts_teach_the_estimate_of_later_sessions() {
-        let folder = tempfile::tempdir().unwrap();
-        let kept = Measurements::in_folder(&folder.path().join("models"));
-        let script = "{\"text\": \"a\", \"prompt_tokens\": 258}\n".repeat(4);
-        let mut caller = caller(folder.path(), &script);
-        caller.model = caller.model.measured_in(kept.clone());
-        for _ in 0..4 {
-            caller.call(&mut caller.allowance(), &asked(), None).await.unwrap();
-        }
-        let (samples, error) = caller.model.estimate_error().unwrap();
-        assert_eq!(samples, 4);
-        assert!(error < 0.01, "{error}");
-        assert_eq!(kept.of("scripted").tokens.estimate(Size { bytes: 1_000, messages: 1 }), 258);
-    }
-}
+mod tests;

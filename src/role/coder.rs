@@ -22,7 +22,7 @@ impl Answerer<StepRequest, Result<CoderAnswer, CallError>> for Task {
     /// One call. Whether the edits can be used is for the gates to say; the turn asks afresh with
     /// their reasons.
     async fn answer(&mut self, request: StepRequest) -> Result<CoderAnswer, CallError> {
-        let caller = &self.caller;
+        let caller = &self.caller.varied(request.variation);
         let messages =
             [caller.system(serde_json::json!({"format": request.format}))?, caller.user(&request)?];
         let answer = caller.call(&mut caller.allowance(), &messages, None).await?;

@@ -11,7 +11,6 @@ use crate::provider::{Schema, StopReason};
 use crate::retrieve::Retriever;
 use crate::role::guard::Guard;
 use crate::role::{CallError, Caller};
-use crate::tokens;
 use crate::tool;
 
 /// Handle to the Explorer's task.
@@ -40,23 +39,25 @@ impl Answerer<ExploreRequest, Result<Vec<Finding>, CallError>> for Task {
     async fn answer(&mut self, request: ExploreRequest) -> Result<Vec<Finding>, CallError> {
         let mut findings = Vec::new();
         for question in &request.questions {
-            findings.push(self.explore(&request.request, question).await?);
+            findings.push(self.explore(&request, question).await?);
         }
         Ok(findings)
     }
 }
 
 impl Task {
-    async fn explore(&self, request: &str, question: &str) -> Result<Finding, CallError> {
+    async fn explore(&self, asked: &ExploreRequest, question: &str) -> Result<Finding, CallError> {
         let caller = &self.caller;
         let mut allowance = caller.allowance();
-        let mut left = tokens::bytes_of(caller.spec.budget.evidence_tokens(caller.model.window));
+        let mut left = caller.model.bytes_of(caller.spec.budget.evidence_tokens(caller.model.window));
         let mut guard = Guard::default();
         let first = self.use_tool(ToolName::Search, question, &mut left).await?;
         // The first call of a guard repeats nothing.
         let _ = guard.call(ToolName::Search, question).and_then(|()| guard.result(&first));
-        let mut results = vec![first.clone()];
-        let values = serde_json::json!({"request": request, "question": question, "first_result": first});
+        let quote = |tool, argument: &str, result: &str| tool::quote(tool, argument, result, &asked.shown);
+        let mut results = vec![quote(ToolName::Search, question, &first)];
+        let values =
+            serde_json::json!({"request": asked.request, "question": question, "first_result": first});
         let mut messages = vec![caller.system(serde_json::json!({}))?, caller.user(values)?];
 
         for call in 1..=caller.spec.budget.calls {
@@ -90,7 +91,7 @@ impl Task {
                                 match guard.result(&result) {
                                     Err(repeated) => repeated,
                                     Ok(()) => {
-                                        results.push(result.clone());
+                                        results.push(quote(tool, &argument, &result));
                                         let last = call + 1 == caller.spec.budget.calls;
                                         let values = serde_json::json!({"tool": tool, "argument": argument, "result": result, "last": last});
                                         let text = caller

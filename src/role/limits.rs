@@ -27,19 +27,27 @@ impl Default for TaskLimits {
 }
 
 impl TaskLimits {
-    /// The limit that is reached, in words; `None` while there is room.
-    pub fn reached(&self, spent: &Usage) -> Option<String> {
-        let tokens = |count: Option<u32>| u64::from(count.unwrap_or(0));
-        let used = tokens(spent.prompt_tokens) + tokens(spent.answer_tokens);
+    /// The limit that is reached, in words; `None` while there is room. `tokens` are those that were
+    /// sent and answered, estimated where the server did not count them.
+    pub fn reached(&self, spent: &Usage, tokens: u64) -> Option<String> {
         if spent.calls >= self.calls {
             Some(format!("{} calls", self.calls))
-        } else if used >= self.tokens {
+        } else if tokens >= self.tokens {
             Some(format!("{} tokens", self.tokens))
-        } else if Duration::from_millis(spent.millis) >= self.time {
-            Some(format!("{} minutes of the model's time", self.time.as_secs() / 60))
+        } else if self.time_left(spent).is_zero() {
+            Some(self.time_in_words())
         } else {
             None
         }
+    }
+
+    /// How long the model may still work.
+    pub fn time_left(&self, spent: &Usage) -> Duration {
+        self.time.saturating_sub(Duration::from_millis(spent.millis))
+    }
+
+    pub fn time_in_words(&self) -> String {
+        format!("{} minutes of the model's time", self.time.as_secs() / 60)
     }
 }
 
@@ -50,12 +58,12 @@ mod tests {
     #[test]
     fn each_limit_is_named_when_it_is_reached() {
         let limits = TaskLimits { calls: 3, tokens: 1_000, time: Duration::from_secs(120) };
-        let spent = Usage { calls: 2, prompt_tokens: Some(900), millis: 119_000, ..Usage::default() };
-        assert_eq!(limits.reached(&spent), None);
-        assert_eq!(limits.reached(&Usage { calls: 3, ..spent }), Some("3 calls".into()));
-        let more = Usage { answer_tokens: Some(100), ..spent };
-        assert_eq!(limits.reached(&more), Some("1000 tokens".into()));
+        let spent = Usage { calls: 2, millis: 119_000, ..Usage::default() };
+        assert_eq!(limits.reached(&spent, 999), None);
+        assert_eq!(limits.time_left(&spent), Duration::from_secs(1));
+        assert_eq!(limits.reached(&Usage { calls: 3, ..spent }, 0), Some("3 calls".into()));
+        assert_eq!(limits.reached(&spent, 1_000), Some("1000 tokens".into()));
         let longer = Usage { millis: 120_000, ..spent };
-        assert_eq!(limits.reached(&longer), Some("2 minutes of the model's time".into()));
+        assert_eq!(limits.reached(&longer, 0), Some("2 minutes of the model's time".into()));
     }
 }

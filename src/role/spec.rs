@@ -54,7 +54,7 @@ pub struct Budget {
     /// Most tokens, sent and answered, for one request to the role.
     #[serde(default = "usual_tokens")]
     pub tokens: u32,
-    /// Longest time in seconds for one request to the role; a call that runs is not broken off.
+    /// Longest time in seconds for one request to the role; a call that runs then is broken off.
     #[serde(default = "usual_seconds")]
     pub seconds: u32,
 }
@@ -76,6 +76,18 @@ pub struct Sampling {
     pub temperature: f32,
     /// Fixed seed, for servers that take one.
     pub seed: Option<u32>,
+}
+
+impl Sampling {
+    /// The sampling of the n-th further answer to the same request: 0.2 warmer each time, up to 1.0,
+    /// and with another seed, so that a server does not give the same answer again.
+    pub fn varied(self, n: u32) -> Sampling {
+        if n == 0 {
+            return self;
+        }
+        let temperature = (self.temperature + 0.2 * n as f32).min(self.temperature.max(1.0));
+        Sampling { temperature, seed: Some(self.seed.unwrap_or(0).wrapping_add(n)) }
+    }
 }
 
 impl Budget {
@@ -177,6 +189,18 @@ mod tests {
         assert_eq!(roles.explorer.tools.len(), 6);
         assert_eq!(roles.coder.budget.evidence_tokens(10_000), 4_000);
         assert_eq!(roles.coder.budget.answer_limit(3_000), 1_000);
+    }
+
+    #[test]
+    fn further_answers_are_sampled_more_freely() {
+        let usual = Sampling { temperature: 0.0, seed: None };
+        assert_eq!(usual.varied(0), usual);
+        assert_eq!(usual.varied(2), Sampling { temperature: 0.4, seed: Some(2) });
+        assert_eq!(
+            Sampling { temperature: 0.9, seed: Some(7) }.varied(4),
+            Sampling { temperature: 1.0, seed: Some(11) }
+        );
+        assert_eq!(Sampling { temperature: 1.5, seed: None }.varied(1).temperature, 1.5);
     }
 
     #[test]

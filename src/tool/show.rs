@@ -19,11 +19,16 @@ pub(super) fn list(library: &Library, folder: &str) -> anyhow::Result<Vec<String
     Ok(names)
 }
 
-pub(super) fn read(library: &Library, argument: &str) -> anyhow::Result<Vec<String>> {
-    let (path, range) = match argument.rsplit_once(':').map(|(path, range)| (path, parse_range(range))) {
+/// A path, and the lines that are asked for: `src/main.py:10-60`.
+pub(super) fn place(argument: &str) -> (&str, Option<(usize, usize)>) {
+    match argument.rsplit_once(':').map(|(path, range)| (path, parse_range(range))) {
         Some((path, Some(range))) => (path, Some(range)),
         _ => (argument, None),
-    };
+    }
+}
+
+pub(super) fn read(library: &Library, argument: &str) -> anyhow::Result<Vec<String>> {
+    let (path, range) = place(argument);
     let path = match known_path(library, path)? {
         Ok(path) => path,
         Err(answer) => return Ok(vec![answer]),

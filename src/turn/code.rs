@@ -3,7 +3,7 @@
 //! The Coder is asked only for what needs a model; a deletion or a renaming is the plan's word
 //! already. After a refused answer the model is asked afresh, with the reasons; before the last
 //! attempt the form of the answer changes, if it can. A step that fails is reported, and the others
-//! go on.
+//! go on. It must not know what becomes of a draft.
 
 use std::collections::BTreeMap;
 
@@ -14,30 +14,43 @@ use crate::edit::gate::{self, Deletion, Gates};
 use crate::edit::grammar;
 use crate::edit::parse::{self, Expected, Format};
 use crate::edit::{Edit, Overlay, Planned, Refusal, tag};
-use crate::message::{EditFormat, Plan, Region, Step, StepAction, StepRequest};
-use crate::protocol::{Event, Outcome, StartRequest};
+use crate::message::{EditFormat, Region, Step, StepAction, StepRequest};
+use crate::protocol::Event;
 use crate::region::{self, Place};
 use crate::role::{Budget, CallError};
 use crate::rules;
-use crate::tokens;
-use crate::turn::evidence::Gathered;
 use crate::turn::format::Target;
-use crate::turn::sign::Proposal;
-use crate::turn::{Desk, Stop};
+use crate::turn::{Desk, Job, Stop};
 
-pub(super) async fn carry_out(
-    desk: &Desk,
-    request: &StartRequest,
-    plan: Plan,
-    gathered: Gathered,
-) -> Result<Proposal, Stop> {
+/// A plan carried out, as far as it could be. Nothing is written.
+#[derive(Clone)]
+pub(super) struct Draft {
+    pub overlay: Overlay,
+    /// Steps of the plan that could not be carried out, with the reasons.
+    pub failed: Vec<String>,
+}
+
+/// What the Coder is told besides its step.
+#[derive(Clone, Default)]
+pub(super) struct Notes {
+    /// What a check said about the lines as they are now.
+    pub failure: String,
+    /// What the owner said about the step's earlier change.
+    pub feedback: String,
+    /// Which of several candidates this is for, from 0.
+    pub variation: u32,
+}
+
+/// Carries out every step of the plan, each over the ones before.
+pub(super) async fn carry_out(desk: &Desk, job: &Job, variation: u32) -> Result<Draft, Stop> {
     let mut overlay = Overlay::open(&desk.root).context("cannot open the repository")?;
     let mut failed = Vec::new();
-    let of = plan.steps.len() as u32;
-    for (number, step) in (1..).zip(&plan.steps) {
+    let of = job.plan.steps.len() as u32;
+    for (number, step) in (1..).zip(&job.plan.steps) {
         let title = format!("{} {}: {}", step.action.word(), step.file, step.task);
         desk.events.emit(Event::StepStarted { step: number, of, title });
-        let mut work = Work { desk, request, gathered: &gathered, step, number, overlay: &mut overlay };
+        let notes = Notes { variation, ..Notes::default() };
+        let mut work = Work { desk, job, step, number, notes, overlay: &mut overlay };
         match work.run().await? {
             Ok(files) => desk.events.emit(Event::StepProposed { step: number, files }),
             Err(reason) => {
@@ -48,21 +61,37 @@ pub(super) async fn carry_out(
             }
         }
     }
-    let patch = overlay.patch();
-    if patch.is_empty() {
-        let reason = if failed.is_empty() { "the edits change nothing".into() } else { failed.join("; ") };
-        return Err(Stop::Outcome(Outcome::NoValidChange { reason }));
-    }
-    Ok(Proposal { patch, failed, summary: plan.summary, steps: plan.steps, reasons: gathered.reasons })
+    Ok(Draft { overlay, failed })
+}
+
+/// Has one step done again on the lines as they are in `overlay`. The inner error is why it could
+/// not be; the overlay is as it was then.
+pub(super) async fn again(
+    desk: &Desk,
+    job: &Job,
+    overlay: &mut Overlay,
+    number: u32,
+    notes: Notes,
+) -> Result<Result<(), String>, Stop> {
+    let planned = &job.plan.steps[number as usize - 1];
+    // What is there already cannot be created again.
+    let exists = overlay.read(&planned.file).is_ok_and(|text| text.is_some());
+    let action = if exists { StepAction::Edit } else { planned.action };
+    let step = Step { action, ..planned.clone() };
+    let of = job.plan.steps.len() as u32;
+    let title = format!("again: {} {}: {}", step.action.word(), step.file, step.task);
+    desk.events.emit(Event::StepStarted { step: number, of, title });
+    let done = Work { desk, job, step: &step, number, notes, overlay }.run().await?;
+    Ok(done.map(|files| desk.events.emit(Event::StepProposed { step: number, files })))
 }
 
 /// One step at work.
 struct Work<'a> {
     desk: &'a Desk,
-    request: &'a StartRequest,
-    gathered: &'a Gathered,
+    job: &'a Job,
     step: &'a Step,
     number: u32,
+    notes: Notes,
     overlay: &'a mut Overlay,
 }
 
@@ -86,7 +115,7 @@ impl Work<'_> {
     fn denied(&self) -> Option<String> {
         let paths = [&self.step.file, &self.step.target].into_iter().filter(|path| !path.is_empty());
         let denies = |path: &String| {
-            let by = self.desk.authority.denies(&rules::disk::place(&self.desk.root, path))?;
+            let by = self.desk.signer.authority.denies(&rules::disk::place(&self.desk.root, path))?;
             Some(format!("{path} may not be changed ({by})"))
         };
         paths.into_iter().find_map(denies)
@@ -108,7 +137,7 @@ impl Work<'_> {
         };
         let step = self.step;
         let definitions = grammar::definitions(&step.file, &text);
-        let fits_answer = tokens::estimate(&text) <= budget.answer_limit(self.desk.model.window);
+        let fits_answer = text.len() <= self.desk.model.bytes_of(budget.answer_limit(self.desk.model.window));
         let ranked = &self.desk.edit_forms;
         let target = Target { step, text: &text, definitions: &definitions, fits_answer, ranked };
         let mut format = target.first();
@@ -123,11 +152,14 @@ impl Work<'_> {
                 reasons.clear();
             }
             let request = StepRequest {
-                request: self.request.text.clone(),
+                request: self.job.request.text.clone(),
                 step: step.clone(),
                 format,
                 regions: shown(&regions, format, &text, step),
                 reasons: std::mem::take(&mut reasons),
+                failure: self.notes.failure.clone(),
+                feedback: self.notes.feedback.clone(),
+                variation: self.notes.variation,
             };
             let answer = match self.desk.coder.ask(request).await? {
                 Ok(answer) => answer,
@@ -165,6 +197,7 @@ impl Work<'_> {
             None => Vec::new(),
         };
         let shown: Vec<(u32, u32)> = self
+            .job
             .gathered
             .evidence
             .regions
@@ -172,7 +205,7 @@ impl Work<'_> {
             .filter(|region| region.path == path)
             .map(|region| (region.start_line, region.end_line))
             .collect();
-        let room = tokens::bytes_of(budget.evidence_tokens(self.desk.model.window));
+        let room = self.desk.model.bytes_of(budget.evidence_tokens(self.desk.model.window));
         region::choose(&Place {
             path,
             text,

@@ -10,11 +10,13 @@ use crate::events::Events;
 use crate::message::{Evidence, Further, Named, Region};
 use crate::protocol::{Event, LedgerRow, Skipped, SnippetView, StartRequest};
 use crate::retrieve::Library;
-use crate::tokens;
 use crate::turn::{Desk, Stop};
 
 /// Ledger rows that travel with the event. The whole ledger is what `countersign context` prints.
 const LEDGER_ROWS: usize = 20;
+/// How often the pack is filled anew when the server counts more tokens than were estimated. What does
+/// not fit then is said before the Architect is asked.
+const MOST_TRIES: usize = 3;
 /// Least time between two progress events.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// Most definitions that are pointed out to the Architect.
@@ -34,18 +36,30 @@ pub(super) struct Gathered {
 pub(super) async fn gather(desk: &Desk, request: &StartRequest) -> Result<Gathered, Stop> {
     update(desk).await?;
     let share = desk.roles.architect.budget.evidence_tokens(desk.model.window);
-    // The index counts four bytes a token; our estimate for the model's window is stricter.
-    let room = (tokens::bytes_of(share) / 4) as u32;
-    let budget = Budget { tokens: desk.evidence_tokens.min(room) };
-    let asked = Request { text: request.text.clone(), tags: request.tags.clone() };
-    let (context, named, paths) = desk
-        .retriever
-        .with(move |library| {
-            let context = library.index.context(&asked, budget)?;
-            let named = named(library, &asked.text, &context)?;
-            Ok((context, named, library.paths()?))
-        })
-        .await?;
+    // The index counts four bytes a token; the model's own tokens decide what fits its window.
+    let mut room = (desk.model.bytes_of(share) / 4) as u32;
+    let mut tries = 0;
+    let (context, named, paths) = loop {
+        let budget = Budget { tokens: desk.evidence_tokens.min(room) };
+        let asked = Request { text: request.text.clone(), tags: request.tags.clone() };
+        let found = desk
+            .retriever
+            .with(move |library| {
+                let context = library.index.context(&asked, budget)?;
+                let named = named(library, &asked.text, &context)?;
+                Ok((context, named, library.paths()?))
+            })
+            .await?;
+        let pack = &found.0.pack;
+        let text: Vec<&str> = pack.snippets.iter().map(|snippet| snippet.text.as_str()).collect();
+        let counted = desk.model.tokens_of(&text.join("\n")).await;
+        tries += 1;
+        if counted <= share || pack.snippets.is_empty() || tries == MOST_TRIES {
+            break found;
+        }
+        // Denser than was thought: whole snippets go, the lowest in rank first.
+        room = (u64::from(budget.tokens) * u64::from(share) * 95 / (u64::from(counted) * 100)) as u32;
+    };
     desk.events.emit(pack_event(&context));
     let reasons = context
         .ledger

@@ -1,33 +1,35 @@
 //! One request, from pack to verification. It must not know who is watching.
 //!
-//! Read `propose` and `sign` as the list in the design: evidence, plan (with the Explorer's
-//! findings), one step after the other into the overlay, check on a scratch copy, rules, approval,
-//! apply, check in the tree. Everything before the approval can be cancelled at any await; apply is never
-//! cancelled once it began.
+//! Read [`run`] as the list in the design: evidence, plan (with the Explorer's findings), one step
+//! after the other into the overlay, check on a scratch copy, rules, approval, apply, check in the
+//! tree. Everything before the approval can be cancelled at any await; apply is never cancelled once
+//! it began.
 
 mod code;
 mod evidence;
 mod format;
+mod make;
 mod sign;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-use tokio::sync::mpsc;
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Asked;
+use crate::engine::Work;
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::mailbox::Gone;
 use crate::message::{EditFormat, ExploreRequest, Finding, Plan, PlanRequest, Planned};
-use crate::protocol::{Event, Outcome, StartRequest, StepView};
+use crate::protocol::{Event, Outcome, StartRequest, StepView, Usage};
 use crate::retrieve::Retriever;
 use crate::role::{Architect, CallError, Coder, Explorer, Model, Roles};
-use crate::rules::{Authority, Mode};
+use crate::rules::Mode;
 
 use evidence::Gathered;
 pub(crate) use evidence::reasons;
+use make::Maker;
+pub use sign::{Review, Signer};
 
 /// How often the Architect may ask before it has to plan.
 const MOST_ROUNDS: usize = 2;
@@ -43,19 +45,45 @@ pub struct Desk {
     pub coder: Coder,
     pub retriever: Retriever,
     pub root: std::path::PathBuf,
-    pub journal: std::path::PathBuf,
+    /// The way to the owner and to the disk.
+    pub signer: Signer,
     /// Forms in which the Coder's model was tried, the best first; empty when it was not.
     pub edit_forms: Vec<EditFormat>,
     /// Most tokens of the pack.
     pub evidence_tokens: u32,
-    /// How far a turn may go without asking.
-    pub authority: Authority,
-    /// The owner's check, as arguments.
-    pub check: Option<Vec<String>>,
-    /// Last approval id that was given out; ids are never used twice in a session.
-    pub approval_ids: Arc<AtomicU64>,
-    /// The way to the owner.
-    pub approvals: mpsc::Sender<Asked>,
+    pub tries: Tries,
+}
+
+/// How much time is spent on quality.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tries {
+    /// How often each plan is carried out, to choose the best result; at least 1.
+    pub candidates: u32,
+    /// How often the Coder gets the output of a check that failed.
+    pub repairs: u32,
+}
+
+impl Default for Tries {
+    fn default() -> Tries {
+        Tries { candidates: 1, repairs: 1 }
+    }
+}
+
+/// A request that has its evidence and its plan.
+pub(crate) struct Job {
+    request: StartRequest,
+    gathered: Gathered,
+    plan: Plan,
+}
+
+impl Work for Desk {
+    fn begin(&self, request: StartRequest, cancel: CancellationToken) -> BoxFuture<'static, Outcome> {
+        Box::pin(run(self.clone(), request, cancel))
+    }
+
+    fn take_usage(&self) -> Usage {
+        self.model.take_usage()
+    }
 }
 
 /// Why a turn ends early.
@@ -101,27 +129,36 @@ impl Stop {
 }
 
 /// Runs one turn to its end.
-pub async fn run(desk: Desk, request: StartRequest, cancel: CancellationToken) -> Outcome {
-    let proposed = tokio::select! {
+async fn run(desk: Desk, request: StartRequest, cancel: CancellationToken) -> Outcome {
+    let outcome = async {
+        let Some(proposed) = unless(&cancel, propose(&desk, request)).await else {
+            return Ok(Outcome::Cancelled);
+        };
+        let (maker, proposal) = proposed?;
+        sign::settle(&desk.signer, Some(&maker), proposal, &cancel).await
+    };
+    outcome.await.unwrap_or_else(Stop::outcome)
+}
+
+/// The result, or nothing if the turn is cancelled first; the work is dropped then.
+async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
         biased;
-        () = cancel.cancelled() => return Outcome::Cancelled,
-        proposed = propose(&desk, &request) => proposed,
-    };
-    let outcome = match proposed {
-        Ok(proposal) => sign::sign(&desk, proposal, &cancel).await,
-        Err(stop) => Err(stop),
-    };
-    outcome.unwrap_or_else(Stop::outcome)
+        () = cancel.cancelled() => None,
+        done = work => Some(done),
+    }
 }
 
 /// From the request to a patch in the overlay. Nothing is written.
-async fn propose(desk: &Desk, request: &StartRequest) -> Result<sign::Proposal, Stop> {
-    let gathered = evidence::gather(desk, request).await?;
-    let plan = plan(desk, request, &gathered).await?;
-    if desk.authority.mode == Mode::Plan {
+async fn propose(desk: &Desk, request: StartRequest) -> Result<(Maker<'_>, sign::Proposal), Stop> {
+    let gathered = evidence::gather(desk, &request).await?;
+    let plan = plan(desk, &request, &gathered).await?;
+    if desk.signer.authority.mode == Mode::Plan {
         return Err(Stop::Outcome(Outcome::Planned { summary: plan.summary }));
     }
-    code::carry_out(desk, request, plan, gathered).await
+    let maker = Maker { desk, job: Job { request, gathered, plan } };
+    let proposal = maker.propose().await?;
+    Ok((maker, proposal))
 }
 
 async fn plan(desk: &Desk, request: &StartRequest, gathered: &Gathered) -> Result<Plan, Stop> {
@@ -148,7 +185,9 @@ async fn plan(desk: &Desk, request: &StartRequest, gathered: &Gathered) -> Resul
             let reason = format!("the architect still asks: {}", questions.join(" "));
             return Err(Stop::Outcome(Outcome::NoValidChange { reason }));
         }
-        let request = ExploreRequest { request: request.text.clone(), questions };
+        let shown = gathered.evidence.regions.iter();
+        let shown = shown.map(|region| (region.path.clone(), region.start_line, region.end_line)).collect();
+        let request = ExploreRequest { request: request.text.clone(), questions, shown };
         for finding in desk.explorer.ask(request).await?? {
             desk.events.emit(Event::Findings {
                 question: finding.question.clone(),

@@ -1,190 +1,436 @@
-//! The end of a turn: check on a scratch copy, ask the owner, apply, check in the tree.
+//! From a proposal to the disk: ask the owner, apply, check in the tree, and what then.
+//!
+//! A turn with its roles and a review of patches that waited end here alike. It must not know models:
+//! what has to be made again is asked of a [`Maker`], if there is one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::Ordering;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
-use tokio::sync::oneshot;
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::{self, ApplyError, Note};
+use crate::apply::{self, ApplyError, Extent, Note, Which};
 use crate::approval::{self, Approved, Ruling, Verdict};
-use crate::check;
-use crate::edit::{PatchSet, grammar};
-use crate::engine::Asked;
+use crate::check::scratch::Workspace;
+use crate::check::{self, Check, Place, Ran, Runner};
+use crate::edit::{Overlay, PatchSet, grammar};
+use crate::engine::{Asked, Reply, Work};
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::message::Step;
-use crate::protocol::{CheckPlace, CheckResult, Event, Outcome};
-use crate::rules;
-use crate::turn::{Desk, Stop};
+use crate::pending::{self, PendingStore, Waiting};
+use crate::protocol::{
+    AfterFailure, CandidateView, CheckPlace, CheckResult, Decision, Event, HunkChange, Outcome, Revision,
+    StartRequest, Usage,
+};
+use crate::retrieve::Retriever;
+use crate::rules::{self, Authority, Mode};
+use crate::turn::make::Maker;
+use crate::turn::{Stop, unless};
+
+/// What it takes to have a patch signed and written. Cheap to clone.
+#[derive(Clone)]
+pub struct Signer {
+    pub events: Events,
+    pub session: String,
+    pub root: PathBuf,
+    pub journal: PathBuf,
+    pub pending: PendingStore,
+    /// How far it goes without asking.
+    pub authority: Authority,
+    /// Checks that may run, in this order.
+    pub checks: Vec<Check>,
+    pub runner: Runner,
+    /// Which tests concern a change; without it all run.
+    pub retriever: Option<Retriever>,
+    /// Whether somebody can say what to do when a check fails on what was applied; else it is kept.
+    pub asks_after_failure: bool,
+    /// Last id of a question that was given out; ids are never used twice in a session.
+    pub ids: Arc<AtomicU64>,
+    /// The way to the owner.
+    pub owner: mpsc::Sender<Asked>,
+}
 
 /// A patch that waits for its owner.
 pub(super) struct Proposal {
+    pub overlay: Overlay,
     pub patch: PatchSet,
     /// Steps of the plan that could not be carried out, with the reasons.
     pub failed: Vec<String>,
+    pub request: String,
     pub summary: String,
-    pub steps: Vec<Step>,
-    /// The first ledger reasons of each file.
-    pub reasons: HashMap<String, Vec<String>>,
+    pub why: Why,
+    /// What was checked, for this very patch.
+    pub checks: Vec<CheckResult>,
+    pub candidates: Vec<CandidateView>,
 }
 
-pub(super) async fn sign(
-    desk: &Desk,
-    proposal: Proposal,
+/// Why a file is changed.
+pub(super) enum Why {
+    /// By the steps of a plan; and the first ledger reasons of each file.
+    Planned { steps: Vec<Step>, reasons: HashMap<String, Vec<String>> },
+    /// As it was noted when the patch was put aside, by path.
+    Noted(BTreeMap<String, Vec<String>>),
+}
+
+impl Why {
+    /// What is said beside a file's hunks: the plan's step, then the ledger.
+    fn of(&self, path: &str) -> Vec<String> {
+        match self {
+            Why::Noted(noted) => noted.get(path).cloned().unwrap_or_default(),
+            Why::Planned { steps, reasons } => {
+                let steps = (1..).zip(steps).filter(|(_, step)| step.file == path || step.target == path);
+                let steps = steps.map(|(number, step)| format!("step {number}: {}", step.task));
+                steps.chain(reasons.get(path).into_iter().flatten().cloned()).collect()
+            }
+        }
+    }
+}
+
+impl Proposal {
+    fn why(&self) -> BTreeMap<String, Vec<String>> {
+        let paths = self.patch.files().iter().map(|file| file.path());
+        paths.map(|path| (path.to_owned(), self.why.of(path))).collect()
+    }
+
+    /// The paths that the plan names; none for a patch whose plan is not known any more.
+    fn planned(&self) -> BTreeSet<&str> {
+        match &self.why {
+            Why::Noted(_) => BTreeSet::new(),
+            Why::Planned { steps, .. } => {
+                let paths = steps.iter().flat_map(|step| [step.file.as_str(), step.target.as_str()]);
+                paths.filter(|path| !path.is_empty()).collect()
+            }
+        }
+    }
+
+    /// What its owner made of it. Checks spoke of another patch then.
+    fn revise(&mut self, revision: Revision) -> Result<(), String> {
+        match revision.change {
+            HunkChange::Split {} => {
+                let split = self.patch.split(revision.hunk);
+                let split = split.ok_or("this hunk cannot be split: its changed lines are one run")?;
+                self.patch = self.overlay.bound(split);
+            }
+            HunkChange::Edit { lines } => {
+                let rewritten = self.patch.with_new_lines(revision.hunk, &lines);
+                let (path, text) = rewritten.ok_or("the lines of this hunk cannot be edited")?;
+                let refused = |refusals: Vec<crate::edit::Refusal>| {
+                    let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+                    format!("your edit was not taken: {}", texts.join("; "))
+                };
+                self.overlay.write_as_owner(&path, &text).map_err(refused)?;
+                self.patch = self.overlay.patch();
+                self.checks.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What rules and the owner said.
+enum Answer {
+    /// With what was denied, a line a file.
+    Decided(Verdict, Vec<String>),
+    SentBack(Decision),
+}
+
+/// Has a proposal signed and written, and again what is made of it then.
+pub(super) async fn settle(
+    signer: &Signer,
+    maker: Option<&Maker<'_>>,
+    mut proposal: Proposal,
     cancel: &CancellationToken,
 ) -> Result<Outcome, Stop> {
-    let decided = tokio::select! {
-        biased;
-        () = cancel.cancelled() => return Ok(Outcome::Cancelled),
-        decided = decide(desk, &proposal) => decided?,
-    };
-    let Decided { verdict, reason } = decided;
-    let Verdict { approved: Some(approved), accepted, declined, .. } = verdict else {
-        return Ok(Outcome::Declined { reason });
-    };
+    let mut applied = 0;
+    let mut failure: Option<String> = None;
+    // What was asked once is asked in every later version, whatever would allow that one.
+    let mut asked_before = BTreeSet::new();
+    loop {
+        let Some(answer) = unless(cancel, signer.ask(&mut proposal, &mut asked_before)).await else {
+            return Ok(failure.map_or(Outcome::Cancelled, |reason| Outcome::ChecksFailed { reason }));
+        };
+        let (verdict, denials) = match (answer?, maker) {
+            (Answer::Decided(verdict, denials), _) => (verdict, denials),
+            (Answer::SentBack(decision), Some(maker)) => {
+                match unless(cancel, maker.sent_back(proposal, &decision)).await {
+                    Some(made) => proposal = made?,
+                    None => return Ok(Outcome::Cancelled),
+                }
+                continue;
+            }
+            (Answer::SentBack(_), None) => {
+                signer
+                    .events
+                    .warn("there is no model here to send it back to; decide about the patch as it is");
+                continue;
+            }
+        };
+        let Some(approved) = verdict.approved else {
+            let waiting = signer.put_aside(&proposal, &verdict.accepted, &verdict.pending)?;
+            return Ok(match (waiting, failure) {
+                (_, Some(reason)) => Outcome::ChecksFailed { reason },
+                (Some((id, pending)), None) => Outcome::Pending { applied, pending, id },
+                (None, None) => Outcome::Declined { reason: declined(&denials) },
+            });
+        };
 
-    // From here to the end of `write` nothing is cancelled: the tree is as it was or fully changed.
-    let files = write(desk, approved, &proposal.summary).await?;
+        // From here to the end of `write` nothing is cancelled: the tree is as it was or fully changed.
+        let (change, files) = match signer.write(approved, &proposal.summary).await {
+            Ok(written) => written,
+            Err(stop) => {
+                // The owner's work is not lost with the tree that it was meant for.
+                let wanted = [verdict.accepted.as_slice(), &verdict.pending].concat();
+                signer.put_aside(&proposal, &[], &wanted)?;
+                return Err(stop);
+            }
+        };
+        let waiting = signer.put_aside(&proposal, &verdict.accepted, &verdict.pending)?;
+        applied += verdict.accepted.len() as u32;
 
-    let checked = tokio::select! {
-        biased;
-        () = cancel.cancelled() => None,
-        checked = check_tree(desk) => checked?,
-    };
-    let (applied, declined) = (accepted.len() as u32, declined.len() as u32);
-    if let Some(result) = checked
-        && !result.passed
-    {
-        let reason =
-            format!("the check failed after {files} files were changed; `countersign undo` takes them back");
-        return Ok(Outcome::ChecksFailed { reason });
-    }
-    Ok(match proposal.failed.is_empty() {
-        true => Outcome::Done { applied, declined, summary: proposal.summary },
-        false => Outcome::Incomplete { applied, declined, reason: proposal.failed.join("; ") },
-    })
-}
-
-/// A verdict, and why nothing is applied if it approves nothing.
-struct Decided {
-    verdict: Verdict,
-    reason: String,
-}
-
-async fn decide(desk: &Desk, proposal: &Proposal) -> Result<Decided, Stop> {
-    let checks: Vec<CheckResult> = check_scratch(desk, &proposal.patch).await?.into_iter().collect();
-    let (patch, id) = (&proposal.patch, desk.approval_ids.fetch_add(1, Ordering::Relaxed) + 1);
-    let planned = proposal.steps.iter().flat_map(|step| [step.file.as_str(), step.target.as_str()]);
-    let place = |path: &str| rules::disk::place(&desk.root, path);
-    let ruling =
-        approval::by_rules(patch, &planned.collect::<BTreeSet<_>>(), &desk.authority, &checks, &place);
-    let why = patch.files().iter().map(|file| (file.path().to_owned(), why(proposal, file.path()))).collect();
-    let verdict = ask(desk, id, patch, &ruling, &why, checks).await?;
-    if !verdict.stale.is_empty() {
-        let hunks: Vec<String> = verdict.stale.iter().map(u32::to_string).collect();
-        desk.events.warn(format!(
-            "hunks {} were left out: they build on what was declined, or do not parse without it",
-            hunks.join(", ")
-        ));
-    }
-    for share in verdict.shares.clone() {
-        let (accepted, declined) = (share.accepted, share.declined);
-        desk.events.emit(Event::Decided { approval: id, accepted, declined, by: share.by });
-    }
-    let denials = ruling.denials(patch);
-    let reason = match denials.is_empty() {
-        true => "no hunk was accepted; nothing was written".to_owned(),
-        false => format!("no hunk was accepted; nothing was written. Denied: {}", denials.join(", ")),
-    };
-    Ok(Decided { verdict, reason })
-}
-
-/// What rules leave open is asked; without anything open nobody is.
-async fn ask(
-    desk: &Desk,
-    id: u64,
-    patch: &PatchSet,
-    ruling: &Ruling,
-    why: &BTreeMap<String, Vec<String>>,
-    checks: Vec<CheckResult>,
-) -> Result<Verdict, Stop> {
-    let files = ruling.decided(patch, why);
-    if !files.is_empty() {
-        desk.events.emit(Event::RulesDecided { approval: id, files, asked: ruling.asks() });
-    }
-    let unfit = "the decision does not fit";
-    if !ruling.asks() {
-        return Ok(approval::without_asking(patch, ruling, &grammar::syntax).context(unfit)?);
-    }
-    let approval = approval::review(id, patch, ruling, why, checks);
-    let (reply, answer) = oneshot::channel();
-    desk.approvals.send(Asked { approval, reply }).await.ok().context("the engine is gone")?;
-    let answered = answer.await.context("the engine ended while a patch waited for its owner")?;
-    Ok(match answered {
-        Some(decision) => approval::decide(patch, id, ruling, &decision, &grammar::syntax).context(unfit)?,
-        None => approval::unanswered(patch),
-    })
-}
-
-/// What is said beside a file's hunks: the plan's step, then the ledger.
-fn why(proposal: &Proposal, path: &str) -> Vec<String> {
-    let steps = (1..).zip(&proposal.steps).filter(|(_, step)| step.file == path || step.target == path);
-    let mut lines: Vec<String> =
-        steps.map(|(number, step)| format!("step {number}: {}", step.task)).collect();
-    lines.extend(proposal.reasons.get(path).into_iter().flatten().cloned());
-    lines
-}
-
-async fn check_scratch(desk: &Desk, patch: &PatchSet) -> Result<Option<CheckResult>, Stop> {
-    let Some(command) = &desk.check else { return Ok(None) };
-    let scratch = tempfile::tempdir().context("cannot make a folder for the scratch copy")?;
-    let (root, folder, patch) = (desk.root.clone(), scratch.path().to_owned(), patch.clone());
-    tokio::task::spawn_blocking(move || {
-        check::copy_tree(&root, &folder)?;
-        check::lay(&patch, &folder)
-    })
-    .await
-    .context("the thread of the scratch copy ended")??;
-    desk.events.warn("the check is not sandboxed: it can do whatever you can");
-    Ok(Some(run_check(desk, command, CheckPlace::Scratch, scratch.path()).await?))
-}
-
-async fn check_tree(desk: &Desk) -> Result<Option<CheckResult>, Stop> {
-    let Some(command) = &desk.check else { return Ok(None) };
-    Ok(Some(run_check(desk, command, CheckPlace::Tree, &desk.root).await?))
-}
-
-async fn run_check(
-    desk: &Desk,
-    command: &[String],
-    place: CheckPlace,
-    folder: &std::path::Path,
-) -> Result<CheckResult, Stop> {
-    desk.events.emit(Event::CheckStarted { command: command.to_vec(), place });
-    let result = check::run(command, folder).await?;
-    desk.events.emit(Event::CheckFinished { command: command.to_vec(), place, result: result.clone() });
-    Ok(result)
-}
-
-/// Writes and reads back; gives the number of files.
-async fn write(desk: &Desk, approved: Approved<PatchSet>, summary: &str) -> Result<usize, Stop> {
-    let (root, journal, summary) = (desk.root.clone(), desk.journal.clone(), summary.to_owned());
-    // One turn is one task; ids of approvals tell turns of the same second apart.
-    let task = format!("{}-{}", crate::clock::stamp(), desk.approval_ids.load(Ordering::Relaxed));
-    let applied = tokio::task::spawn_blocking(move || {
-        let note = Note { at_ms: crate::clock::now_ms(), summary: &summary, task: Some(&task) };
-        apply::apply(approved, &root, &journal, note)
-    })
-    .await
-    .context("the thread that applies changes ended")?;
-    match applied {
-        Ok(change) => {
-            let files = change.files.len();
-            desk.events.emit(Event::Applied { change: change.id, files: change.files });
-            Ok(files)
+        let checked = unless(cancel, signer.check(Place::Tree, &proposal.patch)).await.transpose()?;
+        if let Some(result) = checked.into_iter().flatten().find(|ran| !ran.result.passed) {
+            let reason = format!(
+                "the check failed after {files} files were changed; `countersign undo` takes them back"
+            );
+            if !signer.asks_after_failure {
+                return Ok(Outcome::ChecksFailed { reason });
+            }
+            let answer = unless(cancel, signer.ask_after_failure(&reason, maker.is_some())).await;
+            match (answer.transpose()?, maker) {
+                (Some(AfterFailure::Undo), _) => {
+                    signer.take_back(&change).await?;
+                    let reason = "the check failed, and the change was taken back".to_owned();
+                    return Ok(Outcome::TakenBack { reason });
+                }
+                (Some(AfterFailure::Repair), Some(maker)) => {
+                    match unless(cancel, maker.mend(&result)).await {
+                        Some(made) => proposal = made?,
+                        None => return Ok(Outcome::ChecksFailed { reason }),
+                    }
+                    failure = Some(reason);
+                    continue;
+                }
+                _ => return Ok(Outcome::ChecksFailed { reason }),
+            }
         }
-        Err(error) => Err(Stop::Other(refused(error))),
+        let declined = verdict.declined.len() as u32;
+        return Ok(match (waiting, proposal.failed.is_empty()) {
+            (Some((id, pending)), _) => Outcome::Pending { applied, pending, id },
+            (None, true) => Outcome::Done { applied, declined, summary: proposal.summary },
+            (None, false) => Outcome::Incomplete { applied, declined, reason: proposal.failed.join("; ") },
+        });
+    }
+}
+
+/// Why nothing is applied.
+fn declined(denials: &[String]) -> String {
+    let reason = "no hunk was accepted; nothing was written";
+    match denials {
+        [] => reason.to_owned(),
+        denials => format!("{reason}. Denied: {}", denials.join(", ")),
+    }
+}
+
+impl Signer {
+    fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// What mode and rules say of the patch as it is now, with its checks.
+    fn ruling(&self, proposal: &Proposal, asked_before: &BTreeSet<String>) -> Ruling {
+        let place = |path: &str| rules::disk::place(&self.root, path);
+        let (patch, planned) = (&proposal.patch, proposal.planned());
+        approval::by_rules(patch, &planned, &self.authority, &proposal.checks, &place)
+            .asking_again(patch, asked_before)
+    }
+
+    /// Lets rules decide their part of a proposal, and shows the rest to its owner until they decide or
+    /// send it back. Nobody is asked if nothing is left.
+    async fn ask(
+        &self,
+        proposal: &mut Proposal,
+        asked_before: &mut BTreeSet<String>,
+    ) -> Result<Answer, Stop> {
+        let (mut replaces, mut refused) = (None, None);
+        loop {
+            let id = self.next_id();
+            let ruling = self.ruling(proposal, asked_before);
+            let why = proposal.why();
+            let files = ruling.decided(&proposal.patch, &why);
+            if !files.is_empty() {
+                self.events.emit(Event::RulesDecided { approval: id, files, asked: ruling.asks() });
+            }
+            let denials = ruling.denials(&proposal.patch);
+            if !ruling.asks() {
+                let verdict = approval::without_asking(&proposal.patch, &ruling, &grammar::syntax);
+                let verdict = verdict.context("the ruling does not fit")?;
+                return Ok(Answer::Decided(self.decided(id, verdict), denials));
+            }
+            let mut approval = approval::review(id, &proposal.patch, &ruling, &why, proposal.checks.clone());
+            asked_before.extend(approval.files.iter().map(|file| file.path.clone()));
+            (approval.replaces, approval.refused) = (replaces, refused.take());
+            approval.candidates.clone_from(&proposal.candidates);
+            let (reply, answer) = oneshot::channel();
+            let asked = Asked::Approval { approval, patch: proposal.patch.clone(), reply };
+            self.owner.send(asked).await.ok().context("the engine is gone")?;
+            match answer.await.context("the engine ended while a patch waited for its owner")? {
+                Reply::Decide(decision) if decision.feedback.is_empty() => {
+                    let verdict = approval::decide(&proposal.patch, id, &ruling, &decision, &grammar::syntax);
+                    let verdict = verdict.context("the decision does not fit")?;
+                    return Ok(Answer::Decided(self.decided(id, verdict), denials));
+                }
+                Reply::Decide(decision) => {
+                    let feedback = decision.feedback.clone();
+                    self.events.emit(Event::SentBack { approval: id, feedback });
+                    return Ok(Answer::SentBack(decision));
+                }
+                Reply::Revise(revision) => {
+                    refused = proposal.revise(revision).err();
+                    replaces = Some(id);
+                }
+            }
+        }
+    }
+
+    /// Tells what was decided, and by what.
+    fn decided(&self, id: u64, verdict: Verdict) -> Verdict {
+        if !verdict.stale.is_empty() {
+            let hunks: Vec<String> = verdict.stale.iter().map(u32::to_string).collect();
+            self.events.warn(format!(
+                "hunks {} were left out: they build on what was declined, or do not parse without it",
+                hunks.join(", ")
+            ));
+        }
+        for share in verdict.shares.clone() {
+            let (accepted, declined, pending) = (share.accepted, share.declined, share.pending);
+            self.events.emit(Event::Decided { approval: id, accepted, declined, pending, by: share.by });
+        }
+        verdict
+    }
+
+    /// Keeps hunks for a later review, over the tree with the accepted ones in it; gives their id and
+    /// number.
+    fn put_aside(
+        &self,
+        proposal: &Proposal,
+        accepted: &[u32],
+        pending: &[u32],
+    ) -> Result<Option<(String, u32)>, Stop> {
+        let accepted: BTreeSet<u32> = accepted.iter().copied().collect();
+        let pending: BTreeSet<u32> = pending.iter().copied().collect();
+        let rest = proposal.patch.rest(&accepted, &pending);
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let mut note = pending::Note::new(&self.session, &proposal.request, &proposal.summary);
+        (note.why, note.checks) = (proposal.why(), proposal.checks.clone());
+        let id = self.pending.keep(&rest, note)?;
+        let hunks = pending.len() as u32;
+        self.events.emit(Event::LeftPending { id: id.clone(), hunks });
+        Ok(Some((id, hunks)))
+    }
+
+    async fn ask_after_failure(&self, reason: &str, can_repair: bool) -> Result<AfterFailure, Stop> {
+        let mut options = vec![AfterFailure::Undo, AfterFailure::Keep];
+        if can_repair {
+            options.insert(0, AfterFailure::Repair);
+        }
+        let (reply, answer) = oneshot::channel();
+        let asked = Asked::Choice { choice: self.next_id(), reason: reason.to_owned(), options, reply };
+        self.owner.send(asked).await.ok().context("the engine is gone")?;
+        Ok(answer.await.context("the engine ended while a choice waited for its owner")?)
+    }
+
+    /// Runs the checks, on a copy with the whole patch in it or in the tree, and gives the result of
+    /// each. Tests that concern the change come first; when they fail, the rest of their check would
+    /// not change the verdict.
+    pub(super) async fn check(&self, place: Place, patch: &PatchSet) -> Result<Vec<Ran>, Stop> {
+        if self.checks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut workspace = self.runner.workspace()?;
+        if place == Place::Scratch {
+            if let Some(warning) = self.runner.sandbox().await?.warning {
+                self.events.warn(warning);
+            }
+            let (root, copied) = (self.root.clone(), patch.clone());
+            let filled = tokio::task::spawn_blocking(move || {
+                workspace.fill(&root, &copied)?;
+                anyhow::Ok(workspace)
+            });
+            workspace = filled.await.context("the thread of the scratch copy ended")??;
+        }
+        let mut results = Vec::new();
+        for check in &self.checks {
+            let mut ran = None;
+            if let Some(selected) = self.selected(check, patch).await? {
+                ran = Some(self.run_check(&selected, &workspace, place).await?);
+            }
+            if ran.as_ref().is_none_or(|ran| ran.result.passed) {
+                ran = Some(self.run_check(check, &workspace, place).await?);
+            }
+            results.extend(ran);
+        }
+        Ok(results)
+    }
+
+    /// The part of a check that concerns a patch, if it can be told.
+    async fn selected(&self, check: &Check, patch: &PatchSet) -> Result<Option<Check>, Stop> {
+        let Some(retriever) = &self.retriever else { return Ok(None) };
+        let both = patch.files().iter().flat_map(|file| [file.old_path(), file.path()]);
+        let changed: BTreeSet<String> = both.map(str::to_owned).collect();
+        let whole = check.clone();
+        let selected = retriever.with(move |library| {
+            let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
+            Ok(check::select(&library.index, &changed, &whole))
+        });
+        Ok(selected.await?)
+    }
+
+    async fn run_check(&self, check: &Check, workspace: &Workspace, place: Place) -> Result<Ran, Stop> {
+        let (command, shown) = (
+            check.argv.clone(),
+            match place {
+                Place::Scratch => CheckPlace::Scratch,
+                Place::Tree => CheckPlace::Tree,
+            },
+        );
+        self.events.emit(Event::CheckStarted { command: command.clone(), place: shown });
+        let ran = self.runner.run(check, workspace, place).await?;
+        self.events.emit(Event::CheckFinished { command, place: shown, result: ran.result.clone() });
+        Ok(ran)
+    }
+
+    /// Writes and reads back; gives the change's id and the number of files.
+    async fn write(&self, approved: Approved<PatchSet>, summary: &str) -> Result<(String, usize), Stop> {
+        let (root, journal, summary) = (self.root.clone(), self.journal.clone(), summary.to_owned());
+        // One turn is one task; ids of approvals tell turns of the same second apart.
+        let task = format!("{}-{}", crate::clock::stamp(), self.ids.load(Ordering::Relaxed));
+        let applied = tokio::task::spawn_blocking(move || {
+            let note = Note { at_ms: crate::clock::now_ms(), summary: &summary, task: Some(&task) };
+            apply::apply(approved, &root, &journal, note)
+        })
+        .await
+        .context("the thread that applies changes ended")?;
+        let change = applied.map_err(|error| Stop::Other(refused(error)))?;
+        let files = change.files.len();
+        self.events.emit(Event::Applied { change: change.id.clone(), files: change.files });
+        Ok((change.id, files))
+    }
+
+    async fn take_back(&self, change: &str) -> Result<(), Stop> {
+        let (root, journal, id) = (self.root.clone(), self.journal.clone(), change.to_owned());
+        tokio::task::spawn_blocking(move || apply::undo(&root, &journal, Which::Id(&id), Extent::Change))
+            .await
+            .context("the thread that takes changes back ended")?
+            .map_err(|error| Stop::Other(refused(error)))?;
+        self.events.emit(Event::Undone { change: change.to_owned() });
+        Ok(())
     }
 }
 
@@ -194,4 +440,63 @@ fn refused(error: ApplyError) -> anyhow::Error {
         ApplyError::HalfDone { .. } | ApplyError::Journal { .. } => error.into(),
         error => Failure::usage(error.to_string(), "Nothing was written. Run the request again.").into(),
     }
+}
+
+/// The review of a patch that waited: a turn without roles.
+pub struct Review {
+    pub signer: Signer,
+    pub waiting: Waiting,
+}
+
+impl Work for Review {
+    fn begin(&self, _request: StartRequest, cancel: CancellationToken) -> BoxFuture<'static, Outcome> {
+        let (signer, waiting) = (self.signer.clone(), self.waiting.clone());
+        Box::pin(async move { review(&signer, waiting, &cancel).await.unwrap_or_else(Stop::outcome) })
+    }
+
+    fn take_usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+async fn review(signer: &Signer, waiting: Waiting, cancel: &CancellationToken) -> Result<Outcome, Stop> {
+    let offered = waiting.offer(&signer.root)?;
+    for path in &offered.merged {
+        signer.events.warn(format!("{path} has changed since; the change was merged into it, so look twice"));
+    }
+    for path in &offered.conflicts {
+        signer.events.warn(format!(
+            "{path} has changed since so that this change has no clear place in it; it is left out"
+        ));
+    }
+    if offered.patch.is_empty() {
+        let reason = format!(
+            "nothing of patch {} fits the tree any more; `countersign review --discard {}` forgets it",
+            waiting.id, waiting.id
+        );
+        return Ok(Outcome::Declined { reason });
+    }
+    let same = offered.merged.is_empty() && offered.conflicts.is_empty();
+    let note = &waiting.note;
+    let mut proposal = Proposal {
+        overlay: offered.overlay,
+        patch: offered.patch,
+        failed: Vec::new(),
+        request: note.request.clone(),
+        summary: note.summary.clone(),
+        why: Why::Noted(note.why.clone()),
+        // Of the patch as it was; not of what has become of it.
+        checks: if same { note.checks.clone() } else { Vec::new() },
+        candidates: Vec::new(),
+    };
+    if !same {
+        let again = signer.check(Place::Scratch, &proposal.patch).await?;
+        proposal.checks = again.into_iter().map(|ran| ran.result).collect();
+    }
+    let outcome = settle(signer, None, proposal, cancel).await?;
+    // What is left of it waits under a new id. A mode that applies nothing only shows what waits.
+    if !matches!(outcome, Outcome::Cancelled) && !matches!(signer.authority.mode, Mode::Deny | Mode::Plan) {
+        signer.pending.remove(&waiting.id)?;
+    }
+    Ok(outcome)
 }

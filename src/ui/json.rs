@@ -1,8 +1,7 @@
 //! The front end for programs: one event a line on standard output, ops a line on standard input.
 //!
 //! Standard output holds envelopes and nothing else. When standard input ends there is nobody left
-//! who could sign, so that whatever waits for approval, now or later, stays unanswered: nothing of it is
-//! applied. It must not know
+//! who could sign, so that whatever waits for approval, now or later, is left pending. It must not know
 //! what any event means beyond that.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,7 +15,7 @@ use super::Ended;
 use super::terminal::keys::{Process, Wish, Wishes};
 use super::terminal::{GRACE, at};
 use super::text::{Line, Tone};
-use crate::protocol::{Envelope, Event, Op};
+use crate::protocol::{AfterFailure, Choice, Decision, Envelope, Event, Op};
 use crate::sanitize::visible;
 
 /// The longest op in bytes; a longer line is refused, not stored.
@@ -147,8 +146,8 @@ struct Loop<Output, Complaints> {
     life: Life,
     output: Output,
     complaints: Complaints,
-    /// Approvals that are open.
-    waiting: BTreeMap<u64, Answer>,
+    /// Questions that are open, with what is said about them when nobody can.
+    waiting: BTreeMap<u64, (Op, Answer)>,
     outbox: VecDeque<Op>,
     input_open: bool,
     in_turn: bool,
@@ -238,10 +237,20 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
         match event {
             Event::TurnStarted { .. } => self.in_turn = true,
             Event::ApprovalNeeded(approval) => {
-                self.waiting.insert(approval.id, Answer::None);
-                self.decline_if_alone();
+                self.waiting.clear();
+                let hunks = approval.files.iter().flat_map(|file| &file.hunks);
+                let pending = hunks.map(|hunk| hunk.id).collect();
+                let (id, digest) = (approval.id, approval.digest);
+                let leave = Decision { approval: id, digest, pending, ..Decision::default() };
+                self.waiting.insert(id, (Op::Decide(leave), Answer::None));
+                self.answer_if_alone();
             }
-            Event::Decided { approval, .. } => {
+            Event::ChoiceNeeded { choice, .. } => {
+                let keep = Op::Choose(Choice { choice, answer: AfterFailure::Keep });
+                self.waiting.insert(choice, (keep, Answer::None));
+                self.answer_if_alone();
+            }
+            Event::Decided { approval, .. } | Event::SentBack { approval, .. } => {
                 self.waiting.remove(&approval);
             }
             Event::Refused { reason } => {
@@ -249,8 +258,8 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
                     return Some(Ended::Refused(reason));
                 }
                 // It may have been an answer that was refused; then the approval is still open.
-                self.waiting.values_mut().for_each(|answer| *answer = Answer::None);
-                self.decline_if_alone();
+                self.waiting.values_mut().for_each(|(_, answer)| *answer = Answer::None);
+                self.answer_if_alone();
             }
             Event::TurnFinished { outcome, .. } => {
                 self.in_turn = false;
@@ -268,9 +277,13 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
     fn input(&mut self, line: Option<Input>) {
         match line {
             Some(Input::Op(op)) => {
-                if let Op::Decide(decision) = &op
-                    && let Some(answer) = self.waiting.get_mut(&decision.approval)
-                {
+                let about = match &op {
+                    Op::Decide(decision) => Some(decision.approval),
+                    Op::Revise(revision) => Some(revision.approval),
+                    Op::Choose(choice) => Some(choice.choice),
+                    _ => None,
+                };
+                if let Some((_, answer)) = about.and_then(|about| self.waiting.get_mut(&about)) {
                     *answer = Answer::Sent;
                 }
                 // A start may be the last line of all; its turn is then waited for.
@@ -285,20 +298,21 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
             }
             None => {
                 self.input_open = false;
-                self.decline_if_alone();
+                self.answer_if_alone();
                 self.quit_if_alone();
             }
         }
     }
 
-    fn decline_if_alone(&mut self) {
+    /// Leaves a patch pending, and an applied change as it is.
+    fn answer_if_alone(&mut self) {
         if self.input_open {
             return;
         }
-        for (approval, answer) in &mut self.waiting {
+        for (op, answer) in self.waiting.values_mut() {
             if *answer == Answer::None {
                 *answer = Answer::Sent;
-                self.outbox.push_back(Op::Unanswered { approval: *approval });
+                self.outbox.push_back(op.clone());
             }
         }
     }
@@ -314,7 +328,7 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Approval, Decision, Outcome, StartRequest, Usage};
+    use crate::protocol::{Approval, Outcome, StartRequest, Usage};
 
     /// What became of a run: its end and both outputs.
     struct Run {
@@ -348,15 +362,16 @@ mod tests {
     }
 
     fn approval(id: u64) -> Event {
-        Event::ApprovalNeeded(Approval { id, digest: format!("d{id}"), files: vec![], checks: vec![] })
+        Event::ApprovalNeeded(Approval { id, digest: format!("d{id}"), ..Approval::default() })
     }
 
     fn decide(id: u64, accept: &[u32]) -> Op {
-        Op::Decide(Decision { approval: id, digest: format!("d{id}"), accept: accept.to_vec() })
-    }
-
-    fn unanswered(id: u64) -> Op {
-        Op::Unanswered { approval: id }
+        Op::Decide(Decision {
+            approval: id,
+            digest: format!("d{id}"),
+            accept: accept.to_vec(),
+            ..Decision::default()
+        })
     }
 
     fn refused() -> Event {
@@ -393,7 +408,7 @@ mod tests {
         assert!(loop_.outbox.is_empty(), "someone may still answer");
         loop_.input(None);
         loop_.follow(approval(2));
-        assert_eq!(loop_.outbox, [unanswered(1), unanswered(2)]);
+        assert_eq!(loop_.outbox, [decide(1, &[]), decide(2, &[])]);
     }
 
     #[test]
@@ -405,7 +420,7 @@ mod tests {
         loop_.input(None);
         assert_eq!(loop_.outbox, [decide(1, &[3])]);
         loop_.follow(refused());
-        assert_eq!(loop_.outbox, [decide(1, &[3]), unanswered(1)]);
+        assert_eq!(loop_.outbox, [decide(1, &[3]), decide(1, &[])]);
         loop_.follow(refused());
         assert_eq!(loop_.outbox.len(), 3, "a refused refusal is repeated, not lost");
 
@@ -413,7 +428,13 @@ mod tests {
         loop_.follow(started());
         loop_.follow(approval(1));
         loop_.input(Some(Input::Op(decide(1, &[3]))));
-        loop_.follow(Event::Decided { approval: 1, accepted: vec![3], declined: vec![], by: "owner".into() });
+        loop_.follow(Event::Decided {
+            approval: 1,
+            accepted: vec![3],
+            declined: vec![],
+            pending: vec![],
+            by: "owner".into(),
+        });
         loop_.input(None);
         assert_eq!(loop_.outbox, [decide(1, &[3])]);
     }

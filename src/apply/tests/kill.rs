@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use super::fault::{ACTS, Rehearsed};
 use super::*;
 
 const FOLDER: &str = "COUNTERSIGN_TEST_KILL_FOLDER";

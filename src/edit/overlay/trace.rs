@@ -83,6 +83,17 @@ impl Trace {
         self.files.insert(key.to_owned(), lines);
     }
 
+    /// Forgets who wrote what in a file. If it has text on both sides, the difference is one edit that
+    /// gave the file anew.
+    pub fn restart(&mut self, key: &str, sides: Option<(&str, &str)>) {
+        self.files.remove(key);
+        self.removed.remove(key);
+        if let Some((before, after)) = sides {
+            let before = anchor::lines(before);
+            self.note(key, &before, &[(0..before.len(), after)], Rests::OnWhatItRemoves);
+        }
+    }
+
     /// By hunk, the hunks that it builds on.
     pub fn needs(&self, changes: &[LineChange]) -> BTreeMap<u32, BTreeSet<u32>> {
         let mut owned: Vec<BTreeSet<usize>> = Vec::new();

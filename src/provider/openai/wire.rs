@@ -94,9 +94,12 @@ impl<'a> Body<'a> {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Event {
     pub(super) choices: Option<Vec<Choice>>,
-    usage: Option<Usage>,
-    timings: Option<Timings>,
+    pub(super) usage: Option<Usage>,
+    pub(super) timings: Option<Timings>,
     pub(super) error: Option<Value>,
+    /// Whether nothing follows it; only the Responses API says so.
+    #[serde(skip)]
+    pub(super) last: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,7 +112,7 @@ pub(super) struct Choice {
     pub(super) finish_reason: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Delta {
     #[serde(default, deserialize_with = "text_or_parts")]
     pub(super) content: Option<String>,
@@ -118,6 +121,16 @@ pub(super) struct Delta {
     /// Newer vLLM, OpenRouter and Ollama.
     pub(super) reasoning: Option<String>,
     pub(super) tool_calls: Option<Vec<ToolCall>>,
+}
+
+impl Delta {
+    pub(super) fn text(text: String) -> Delta {
+        Delta { content: Some(text), ..Delta::default() }
+    }
+
+    pub(super) fn thinking(text: String) -> Delta {
+        Delta { reasoning: Some(text), ..Delta::default() }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,20 +144,20 @@ pub(super) struct Function {
 }
 
 #[derive(Debug, Deserialize)]
-struct Usage {
-    prompt_tokens: Option<u32>,
-    completion_tokens: Option<u32>,
-    prompt_tokens_details: Option<PromptDetails>,
+pub(super) struct Usage {
+    pub(super) prompt_tokens: Option<u32>,
+    pub(super) completion_tokens: Option<u32>,
+    pub(super) prompt_tokens_details: Option<PromptDetails>,
 }
 
 #[derive(Debug, Deserialize)]
-struct PromptDetails {
+pub(super) struct PromptDetails {
     cached_tokens: Option<u32>,
 }
 
 /// llama.cpp's own figures.
 #[derive(Debug, Deserialize)]
-struct Timings {
+pub(super) struct Timings {
     /// Prompt tokens that were read anew.
     prompt_n: Option<u32>,
     /// Prompt tokens that came from the cache; newer servers only.

@@ -1,4 +1,4 @@
-//! One question to the person at the keyboard, by inquire, off the async threads.
+//! One question to the person at the keyboard, off the async threads: a key, a line, or an editor.
 //!
 //! A prompt blocks until a key comes, and nothing can wake it. It therefore runs on a plain thread:
 //! a runtime waits for its blocking tasks when it ends, but never for such a thread, so that the
@@ -8,22 +8,36 @@
 use std::sync::{Mutex, TryLockError};
 use std::time::Duration;
 
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use inquire::ui::RenderConfig;
-use inquire::validator::Validation;
 use inquire::{InquireError, Text};
 use tokio::sync::oneshot;
 
-use super::review::{Answer, Prompt};
-use crate::ui::text::Colour;
+use super::review::{Key, Prompt};
+use crate::ui::text::{Colour, Line, Tone};
 
 /// What became of a question.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply {
-    Said(Answer),
+    Key(Key),
+    /// A line of text; empty if its owner thought better of it.
+    Text(String),
+    /// The lines of a hunk, as the editor left them.
+    Edited(Vec<String>),
+    /// The editor could not be used; the reason.
+    NotEdited(String),
     /// Esc or Ctrl-C.
     Stop,
     /// The terminal could not be read; the reason.
     Broken(String),
+}
+
+/// What is asked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Question {
+    Prompt(Prompt),
+    /// To change these lines of a hunk in an editor.
+    Edit(Vec<String>),
 }
 
 /// Held by the thread that reads the keyboard.
@@ -46,22 +60,54 @@ pub(in crate::ui) fn release_terminal() {
     }
 }
 
-/// Asks about hunks. Input that is no answer is refused in place and asked for again.
-pub fn ask(prompt: Prompt, colour: Colour) -> oneshot::Receiver<Reply> {
-    on_keyboard(move || {
-        let text = prompt.text();
-        let valid = move |typed: &str| {
-            Ok(match prompt.parse(typed) {
-                Ok(_) => Validation::Valid,
-                Err(hint) => Validation::Invalid(hint.into()),
-            })
-        };
-        match line(Text::new(&text).with_validator(valid), colour) {
-            Ok(typed) => prompt.parse(&typed).map_or_else(|hint| Reply::Broken(hint.into()), Reply::Said),
-            Err(error) if left(&error) => Reply::Stop,
+/// Asks. A key that is no answer is refused in place and asked for again; Enter is no answer to
+/// anything that could be signed. `editor` is a program and its arguments.
+pub fn ask(question: Question, colour: Colour, editor: Vec<String>) -> oneshot::Receiver<Reply> {
+    on_keyboard(move || match question {
+        Question::Prompt(prompt @ Prompt::Feedback) => match line(Text::new(&prompt.text()), colour) {
+            Ok(typed) => Reply::Text(typed),
+            Err(error) if left(&error) => Reply::Text(String::new()),
             Err(error) => Reply::Broken(error.to_string()),
+        },
+        Question::Prompt(prompt) => key(&prompt, colour),
+        Question::Edit(lines) => {
+            let cooked = Cooked::enter();
+            let edited = super::editor::edit(&editor, &lines);
+            drop(cooked);
+            edited.map_or_else(Reply::NotEdited, Reply::Edited)
         }
     })
+}
+
+/// Waits for a key that answers.
+fn key(prompt: &Prompt, colour: Colour) -> Reply {
+    let question = Line::new(Tone::Good, "? ").and(Tone::Strong, &prompt.text()).paint(colour) + " ";
+    show(&question);
+    loop {
+        let pressed = match crossterm::event::read() {
+            Ok(Event::Key(KeyEvent { code, modifiers, kind: KeyEventKind::Press, .. })) => (code, modifiers),
+            Ok(_) => continue,
+            Err(error) => return Reply::Broken(error.to_string()),
+        };
+        let control = pressed.1.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+        let typed = match pressed.0 {
+            KeyCode::Esc => break,
+            KeyCode::Char('c' | 'd') if control => break,
+            KeyCode::Char(typed) if !control => typed,
+            KeyCode::Enter => '\r',
+            _ => continue,
+        };
+        match prompt.key(typed) {
+            Ok(key) => {
+                show(&format!("{}\r\n", typed.escape_default().to_string().replace("\\r", "")));
+                return Reply::Key(key);
+            }
+            Err(_) if typed == '\r' => {}
+            Err(hint) => show(&format!("\r\n  {hint}\r\n{question}")),
+        }
+    }
+    show("\r\n");
+    Reply::Stop
 }
 
 /// Runs a prompt on a thread of its own once the keyboard is free, after throwing away what was
@@ -78,7 +124,7 @@ pub(in crate::ui) fn on_keyboard<T: Send + 'static>(
             Err(TryLockError::WouldBlock) => {
                 // Raw, so that Esc reaches the old prompt without Enter.
                 let _raw = Raw::enter();
-                leave_note("The question above is closed; press Esc to go on.");
+                show("\r\nThe question above is closed; press Esc to go on.\r\n");
                 KEYBOARD.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
             }
         };
@@ -110,14 +156,25 @@ impl Drop for Raw {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the prompt that must go has the screen")]
-fn leave_note(text: &str) {
-    eprint!("\r\n{text}\r\n");
+/// The modes of the terminal as they were before raw mode, until dropped.
+struct Cooked;
+
+impl Cooked {
+    fn enter() -> Cooked {
+        let _ = crossterm::terminal::disable_raw_mode();
+        Cooked
+    }
 }
 
-#[expect(clippy::print_stderr, reason = "the prompt has the screen")]
-fn end_line() {
-    eprint!("\r\n");
+impl Drop for Cooked {
+    fn drop(&mut self) {
+        let _ = crossterm::terminal::enable_raw_mode();
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the question has the screen")]
+fn show(text: &str) {
+    eprint!("{text}");
 }
 
 /// Throws away type-ahead. To be called in raw mode: elsewhere a line without its Enter stays
@@ -139,7 +196,7 @@ pub(in crate::ui) fn line(prompt: Text<'_, '_>, colour: Colour) -> Result<String
     let typed = prompt.with_render_config(looks).prompt();
     if let Err(InquireError::OperationInterrupted) = typed {
         // inquire leaves the cursor behind the question.
-        end_line();
+        show("\r\n");
     }
     typed
 }

@@ -41,10 +41,11 @@ impl Wishes {
         }
     }
 
-    /// Leaves the keyboard to a question.
+    /// Leaves the keyboard to a question, and the terminal as it was before the turn.
     pub fn pause(&mut self) {
         if let Some(process) = self.process() {
             process.keyboard = None;
+            process.modes.iter().for_each(Modes::restore);
         }
     }
 
@@ -54,6 +55,7 @@ impl Wishes {
             && process.modes.is_some()
             && !super::ask::keyboard_taken()
         {
+            process.modes.iter().for_each(Modes::apply_again);
             // Without a keyboard there are still signals.
             process.keyboard = Keyboard::listen().ok();
         }
@@ -265,7 +267,13 @@ impl Modes {
 
     fn suspend(&self) {}
 
-    fn apply_again(&self) {}
+    fn restore(&self) {
+        let _ = crossterm::terminal::disable_raw_mode();
+    }
+
+    fn apply_again(&self) {
+        let _ = crossterm::terminal::enable_raw_mode();
+    }
 }
 
 #[cfg(not(unix))]

@@ -36,7 +36,7 @@ struct Stage {
     ops: mpsc::Receiver<Op>,
     wishes: mpsc::UnboundedSender<Wish>,
     /// Each question, with the way to answer it.
-    questions: mpsc::UnboundedReceiver<(Prompt, oneshot::Sender<Reply>)>,
+    questions: mpsc::UnboundedReceiver<(Question, oneshot::Sender<Reply>)>,
     front: tokio::task::JoinHandle<Ended>,
 }
 
@@ -46,8 +46,15 @@ fn stage(audience: Audience) -> Stage {
 }
 
 fn stage_with_grace(audience: Audience, grace: Duration) -> Stage {
-    let settings =
-        Settings { colour: Colour::Off, audience, stdout: Stdout::Data, width: Some(80), stream_lines: 2 };
+    let settings = Settings {
+        colour: Colour::Off,
+        audience,
+        stdout: Stdout::Data,
+        width: Some(80),
+        stream_lines: 2,
+        height: Some(100),
+        editor: Vec::new(),
+    };
     let (people, data) = (Paper::default(), Paper::default());
     let screen = Screen::new(&settings, Box::new(people.clone()), Box::new(data.clone()));
     let (events, mut event_receiver) = mpsc::unbounded_channel();
@@ -73,8 +80,8 @@ impl Stage {
     }
 
     async fn answer(&mut self, expected: Prompt, reply: Reply) {
-        let (prompt, sender) = self.questions.recv().await.expect("a question");
-        assert_eq!(prompt, expected);
+        let (question, sender) = self.questions.recv().await.expect("a question");
+        assert_eq!(question, Question::Prompt(expected));
         sender.send(reply).expect("someone waits for the answer");
     }
 
@@ -97,7 +104,7 @@ fn approval() -> Event {
         hunks: vec![hunk(1), hunk(2)],
         why: vec![],
     };
-    Event::ApprovalNeeded(Approval { id: 9, digest: "d9".into(), files: vec![file], checks: vec![] })
+    Event::ApprovalNeeded(Approval { id: 9, digest: "d9".into(), files: vec![file], ..Approval::default() })
 }
 
 /// A file of the same approval that is decided without asking.
@@ -128,7 +135,16 @@ fn finished(outcome: Outcome) -> Event {
 }
 
 fn decision(accept: &[u32]) -> Op {
-    Op::Decide(Decision { approval: 9, digest: "d9".into(), accept: accept.to_vec() })
+    Op::Decide(Decision { approval: 9, digest: "d9".into(), accept: accept.to_vec(), ..Decision::default() })
+}
+
+/// Nobody decided: both hunks wait.
+fn left() -> Op {
+    Op::Decide(Decision { approval: 9, digest: "d9".into(), pending: vec![1, 2], ..Decision::default() })
+}
+
+fn said(answer: Answer) -> Reply {
+    Reply::Key(Key::Answer(answer))
 }
 
 #[tokio::test]
@@ -136,8 +152,8 @@ async fn hunks_are_decided_one_by_one() {
     let mut stage = stage(Audience::Person);
     stage.tell(started());
     stage.tell(approval());
-    stage.answer(Prompt::Hunk, Reply::Said(Answer::Yes)).await;
-    stage.answer(Prompt::Hunk, Reply::Said(Answer::No)).await;
+    stage.answer(Prompt::Hunk, said(Answer::Yes)).await;
+    stage.answer(Prompt::Hunk, said(Answer::No)).await;
     assert_eq!(stage.op().await, decision(&[1]));
     let outcome = Outcome::Done { applied: 1, declined: 1, summary: String::new() };
     stage.tell(finished(outcome.clone()));
@@ -148,19 +164,19 @@ async fn hunks_are_decided_one_by_one() {
 }
 
 #[tokio::test]
-async fn with_nobody_there_the_patch_is_printed_and_declined() {
+async fn with_nobody_there_the_patch_is_printed_and_left_pending() {
     let mut stage = stage(Audience::Nobody);
     stage.tell(started());
     stage.tell(ruled("b.rs", true, true));
     stage.tell(approval());
-    assert_eq!(stage.op().await, Op::Unanswered { approval: 9 });
+    assert_eq!(stage.op().await, left());
     let outcome = Outcome::Declined { reason: "nobody".into() };
     stage.tell(finished(outcome.clone()));
     assert_eq!(stage.front.await.unwrap(), Ended::Turn(outcome));
     assert!(stage.data.text().contains("--- a/b.rs\n"), "the whole patch, with what rules allow");
     assert!(stage.data.text().starts_with("diff --git a/a.rs b/a.rs\n--- a/a.rs\n"), "{}", stage.data.text());
     assert!(stage.data.text().contains("-a\u{1b}[2J\n"), "data is exact");
-    assert!(stage.people.text().contains("run this in a terminal"), "{}", stage.people.text());
+    assert!(stage.people.text().contains("`countersign review` decides"), "{}", stage.people.text());
     assert!(!stage.people.text().contains('\u{1b}'));
 }
 
@@ -168,7 +184,7 @@ async fn with_nobody_there_the_patch_is_printed_and_declined() {
 async fn escape_in_a_question_cancels_and_accepts_nothing() {
     let mut stage = stage(Audience::Person);
     stage.tell(approval());
-    stage.answer(Prompt::Hunk, Reply::Said(Answer::Yes)).await;
+    stage.answer(Prompt::Hunk, said(Answer::Yes)).await;
     stage.answer(Prompt::Hunk, Reply::Stop).await;
     assert_eq!(stage.op().await, Op::Cancel);
     stage.tell(finished(Outcome::Cancelled));
@@ -179,10 +195,10 @@ async fn escape_in_a_question_cancels_and_accepts_nothing() {
 async fn a_broken_terminal_accepts_nothing() {
     let mut stage = stage(Audience::Person);
     stage.tell(approval());
-    stage.answer(Prompt::Hunk, Reply::Said(Answer::Yes)).await;
+    stage.answer(Prompt::Hunk, said(Answer::Yes)).await;
     let (_, sender) = stage.questions.recv().await.unwrap();
     drop(sender);
-    assert_eq!(stage.op().await, Op::Unanswered { approval: 9 });
+    assert_eq!(stage.op().await, left());
 }
 
 #[tokio::test]
@@ -248,12 +264,12 @@ async fn events_wait_until_the_question_is_answered() {
     stage.wishes.send(Wish::Stop).unwrap();
     assert_eq!(stage.op().await, Op::Cancel);
     assert!(!stage.people.text().contains("later"));
-    sender.send(Reply::Said(Answer::DeclineRest)).unwrap();
-    assert_eq!(stage.op().await, decision(&[]));
+    sender.send(said(Answer::Leave)).unwrap();
+    assert_eq!(stage.op().await, left());
     stage.tell(finished(Outcome::Cancelled));
     stage.front.await.unwrap();
     assert!(
-        stage.people.text().contains("0 of 2 hunks accepted\nwarning: later\n"),
+        stage.people.text().contains("0 of 2 hunks accepted, 2 left pending\nwarning: later\n"),
         "{}",
         stage.people.text()
     );
@@ -338,4 +354,85 @@ nothing was written
 0 calls, 0 ms
 ";
     assert_eq!(stage.people.text(), expected);
+}
+
+#[tokio::test]
+async fn a_long_diff_pages_and_is_asked_about_after_its_last_line() {
+    let mut stage = stage(Audience::Person);
+    let Event::ApprovalNeeded(mut long) = approval() else { unreachable!() };
+    long.files[0].hunks.truncate(1);
+    long.files[0].hunks[0].lines = (0..150).map(|n| format!("+line {n}")).collect();
+    stage.tell(Event::ApprovalNeeded(long));
+    let (question, sender) = stage.questions.recv().await.unwrap();
+    let Question::Prompt(Prompt::More(left)) = question else { panic!("{question:?}") };
+    assert!(stage.people.text().lines().count() <= 98 && !stage.people.text().contains("line 149"));
+    assert!(left > 50);
+    sender.send(Reply::Key(Key::More)).unwrap();
+    stage.answer(Prompt::Hunk, said(Answer::Yes)).await;
+    assert!(stage.people.text().contains("line 149"));
+    assert_eq!(stage.op().await, decision(&[1]));
+}
+
+#[tokio::test]
+async fn a_revision_goes_to_the_engine_and_the_next_approval_is_asked_about() {
+    let mut stage = stage(Audience::Person);
+    stage.tell(approval());
+    stage.answer(Prompt::Hunk, said(Answer::Yes)).await;
+    stage.answer(Prompt::Hunk, said(Answer::Split)).await;
+    let Op::Revise(revision) = stage.op().await else { panic!("a revision") };
+    assert_eq!(revision.hunk, 2);
+    let Event::ApprovalNeeded(mut next) = approval() else { unreachable!() };
+    (next.id, next.replaces) = (10, Some(9));
+    let mut extra = next.files[0].hunks[1].clone();
+    (extra.id, extra.header, extra.lines) = (3, "@@ -9 +9 @@".into(), vec!["+c".into()]);
+    next.files[0].hunks.push(extra);
+    next.files[0].hunks[1].lines = vec!["+other".into()];
+    stage.tell(Event::ApprovalNeeded(next));
+    stage.answer(Prompt::Hunk, said(Answer::No)).await;
+    stage.answer(Prompt::Hunk, said(Answer::Whole)).await;
+    assert!(matches!(stage.op().await, Op::Show(_)));
+    stage.tell(Event::FileShown { approval: 10, path: "a.rs".into(), lines: vec![" whole".into()] });
+    stage.answer(Prompt::Hunk, said(Answer::Yes)).await;
+    let Op::Decide(decision) = stage.op().await else { panic!("a decision") };
+    assert_eq!((decision.approval, decision.accept), (10, vec![1, 3]));
+    assert!(stage.people.text().contains("whole file a.rs"), "{}", stage.people.text());
+}
+
+#[tokio::test]
+async fn feedback_is_a_line_of_text_and_the_next_patch_is_asked_about_alone() {
+    let mut stage = stage(Audience::Person);
+    stage.tell(approval());
+    stage.answer(Prompt::Hunk, said(Answer::Yes)).await;
+    stage.answer(Prompt::Hunk, Reply::Key(Key::Feedback)).await;
+    stage.answer(Prompt::Feedback, Reply::Text(" ".into())).await;
+    stage.answer(Prompt::Hunk, Reply::Key(Key::Feedback)).await;
+    stage.answer(Prompt::Feedback, Reply::Text("use a constant".into())).await;
+    let Op::Decide(sent) = stage.op().await else { panic!("a decision") };
+    assert_eq!(sent.feedback[0].text, "use a constant");
+    stage.tell(Event::SentBack { approval: 9, feedback: sent.feedback });
+    let Event::ApprovalNeeded(mut next) = approval() else { unreachable!() };
+    next.id = 10;
+    next.files[0].hunks[1].lines = vec!["+CONSTANT".into()];
+    stage.tell(Event::ApprovalNeeded(next));
+    stage.answer(Prompt::Hunk, said(Answer::Yes)).await;
+    let Op::Decide(decision) = stage.op().await else { panic!("a decision") };
+    assert_eq!((decision.approval, decision.accept), (10, vec![1, 2]));
+}
+
+#[tokio::test]
+async fn after_a_failed_check_the_owner_chooses_and_a_pipe_keeps() {
+    let needed = |options: &[AfterFailure]| Event::ChoiceNeeded {
+        choice: 4,
+        reason: "it failed".into(),
+        options: options.to_vec(),
+    };
+    let options = [AfterFailure::Undo, AfterFailure::Keep];
+    let mut person = stage(Audience::Person);
+    person.tell(needed(&options));
+    let undo = Reply::Key(Key::AfterFailure(AfterFailure::Undo));
+    person.answer(Prompt::AfterFailure(options.to_vec()), undo).await;
+    assert_eq!(person.op().await, Op::Choose(Choice { choice: 4, answer: AfterFailure::Undo }));
+    let mut nobody = stage(Audience::Nobody);
+    nobody.tell(needed(&options));
+    assert_eq!(nobody.op().await, Op::Choose(Choice { choice: 4, answer: AfterFailure::Keep }));
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use super::review::{check, output, tier, title};
 use crate::protocol::{
-    AppliedFile, ChangeKind, CheckPlace, Event, LedgerRow, Outcome, RuledFile, SnippetView, StepView, Usage,
+    AppliedFile, CandidateView, ChangeKind, CheckPlace, Event, HunkReview, LedgerRow, Outcome, RuledFile,
+    SnippetView, StepView, Usage,
 };
 use crate::ui::diff;
 use crate::ui::text::{Line, Tone, count, duration, meter, thousands};
@@ -144,9 +145,35 @@ impl View {
                 }
             }
             Event::RulesDecided { files, .. } => files.iter().for_each(|file| page.ruled(file)),
-            Event::Decided { accepted, declined, by, .. } => {
+            Event::RepairStarted { attempt, of } => {
+                let text = format!("repair {attempt} of {of}: the coder gets the output of the check");
+                page.add(2, Line::new(Tone::Heading, &text));
+            }
+            Event::CandidatesCompared { candidates } => page.candidates(candidates),
+            Event::FileShown { path, lines, .. } => page.file(path, lines),
+            Event::SentBack { feedback, .. } => {
+                for part in feedback {
+                    let hunks = format!("back to the coder: {}: ", count(part.hunks.len() as u64, "hunk"));
+                    page.labelled(Tone::Heading, &hunks, &part.text);
+                }
+            }
+            Event::LeftPending { id, hunks } => {
+                let text = format!("{} left pending as ", count((*hunks).into(), "hunk"));
+                let next = format!("; `countersign review {id}` goes on with it");
+                page.add(2, Line::new(Tone::Plain, &text).and(Tone::Strong, id).and(Tone::Dim, &next));
+            }
+            Event::ChoiceNeeded { reason, .. } => page.labelled(Tone::Bad, "check failed: ", reason),
+            Event::Undone { change } => {
+                self.applied.clear();
+                page.add(2, Line::new(Tone::Plain, "taken back: change ").and(Tone::Strong, change));
+            }
+            Event::Decided { accepted, declined, pending, by, .. } => {
                 self.declined += declined.len();
-                let text = format!("decided: {} accepted, {} declined, by ", accepted.len(), declined.len());
+                let mut text = format!("decided: {} accepted, {} declined, ", accepted.len(), declined.len());
+                if !pending.is_empty() {
+                    text += &format!("{} pending, ", pending.len());
+                }
+                text += "by ";
                 page.add(2, Line::new(Tone::Plain, &text).and(Tone::Plain, by));
             }
             Event::Applied { files, .. } => self.applied.extend(files.iter().cloned()),
@@ -302,6 +329,35 @@ impl Page {
         self.add(2, line.and(Tone::Dim, &parts.join(", ")));
     }
 
+    /// The results that one was chosen from.
+    fn candidates(&mut self, candidates: &[CandidateView]) {
+        self.add(2, Line::new(Tone::Heading, &count(candidates.len() as u64, "candidate")));
+        for one in candidates {
+            let check = match one.passed {
+                Some(true) => "check passed",
+                Some(false) => "check failed",
+                None => "not checked",
+            };
+            let mut text = format!("{check}, +{} -{} lines", one.added, one.removed);
+            if one.failed_steps > 0 {
+                text += &format!(", {} failed", count(one.failed_steps.into(), "step"));
+            }
+            if let Some(same) = one.same_as {
+                text = format!("the same as {same}");
+            }
+            let (mark, tone) = if one.chosen { ("* ", Tone::Strong) } else { ("  ", Tone::Plain) };
+            self.add(6, Line::new(tone, &format!("  {mark}{}: {text}", one.number)));
+        }
+    }
+
+    /// A whole file as a diff.
+    fn file(&mut self, path: &str, lines: &[String]) {
+        self.add(2, Line::new(Tone::Heading, "whole file ").and(Tone::Strong, path));
+        let whole =
+            HunkReview { id: 0, header: "@@ -1 +1 @@".into(), lines: lines.to_vec(), tier: String::new() };
+        self.lines.extend(crate::ui::diff::hunk(&whole, self.columns));
+    }
+
     fn finish(
         &mut self,
         outcome: &Outcome,
@@ -328,6 +384,14 @@ impl Page {
                 self.text(2, summary);
             }
             Outcome::Declined { reason } => self.labelled(Tone::Warning, "declined: ", reason),
+            Outcome::Pending { applied, pending, id } => {
+                let text = format!(
+                    "pending: {} applied, {pending} left for `countersign review {id}`",
+                    count((*applied).into(), "hunk")
+                );
+                self.add(2, Line::new(Tone::Warning, &text));
+            }
+            Outcome::TakenBack { reason } => self.labelled(Tone::Warning, "taken back: ", reason),
             Outcome::NoValidChange { reason } => self.labelled(Tone::Bad, "no valid change: ", reason),
             Outcome::ChecksFailed { reason } => {
                 self.labelled(Tone::Bad, "applied, but a check failed: ", reason)

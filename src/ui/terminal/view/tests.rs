@@ -112,7 +112,13 @@ fn a_turn_ends_with_what_was_read_back() {
         millis: 40_000,
     };
     let events = [
-        Event::Decided { approval: 1, accepted: vec![1, 2], declined: vec![3], by: "owner".into() },
+        Event::Decided {
+            approval: 1,
+            accepted: vec![1, 2],
+            declined: vec![3],
+            pending: vec![],
+            by: "owner".into(),
+        },
         Event::Applied {
             change: "c".into(),
             files: vec![
@@ -241,7 +247,7 @@ fn hostile() -> Vec<Event> {
         Event::EditRefused { step: 1, reasons: vec![evil()], attempt: 1 },
         Event::StepProposed { step: 1, files: vec![evil()] },
         Event::CheckFinished { command: vec![evil()], place: CheckPlace::Tree, result },
-        Event::Decided { approval: 1, accepted: vec![], declined: vec![], by: evil() },
+        Event::Decided { approval: 1, accepted: vec![], declined: vec![], pending: vec![], by: evil() },
         Event::Applied {
             change: evil(),
             files: vec![AppliedFile { path: evil(), change: ChangeKind::Create, hash: None, bytes: 0 }],

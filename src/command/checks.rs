@@ -1,0 +1,206 @@
+//! `countersign checks`: which commands could say whether a change works, and which of them may run.
+
+use std::fmt::Write as _;
+
+use anyhow::bail;
+use serde::Serialize;
+
+use crate::check::scratch::Workspace;
+use crate::check::trust::Trust;
+use crate::check::{Check, declare, detect};
+use crate::cli::{ChecksArgs, ChecksCommand, ChosenChecks};
+use crate::command::json;
+use crate::config::Config;
+use crate::failure::{Failure, OrUsage as _};
+use crate::rules::{Rules, Verdict};
+use crate::sanitize::visible;
+
+/// How much of a hash is shown.
+const SHOWN: usize = 8;
+
+/// One check for a program.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    hash: String,
+    approved: bool,
+    command: String,
+    #[serde(flatten)]
+    check: &'a Check,
+}
+
+/// Everything that `checks` says.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    checks: Vec<Row<'a>>,
+    /// Approvals whose check is not here any more, or has changed: hash and command.
+    unused: Vec<(&'a str, &'a str)>,
+    /// What could not be read.
+    problems: Vec<String>,
+}
+
+pub fn checks(config: &Config, arguments: ChecksArgs) -> anyhow::Result<String> {
+    let (all, problems) = available(config);
+    let mut trust = Trust::open(&config.data.checks())?;
+    match arguments.command.unwrap_or(ChecksCommand::List) {
+        ChecksCommand::List => {}
+        ChecksCommand::Clean if Workspace::remove_all(&config.data.checks())? => {}
+        ChecksCommand::Clean => {
+            let advice = "Wait until it has ended, or cancel it.";
+            return Err(Failure::usage("a check of this repository is running", advice).into());
+        }
+        ChecksCommand::Approve(chosen) => {
+            let hashes: Vec<String> = all.iter().map(Check::hash).collect();
+            for hash in pick(&chosen, &hashes)? {
+                let check = all.iter().find(|check| check.hash() == hash);
+                trust.approve(check.expect("a hash is picked from these"), crate::clock::now_ms())?;
+            }
+        }
+        ChecksCommand::Revoke(chosen) => {
+            let hashes: Vec<String> = trust.approved().keys().cloned().collect();
+            for hash in pick(&chosen, &hashes)? {
+                trust.revoke(&hash)?;
+            }
+        }
+    }
+    let report = report(&all, &trust, problems);
+    if arguments.json { json(&report) } else { Ok(render(&report)) }
+}
+
+/// The checks of this repository, without doubles, and what could not be read.
+fn available(config: &Config) -> (Vec<Check>, Vec<String>) {
+    let mut problems = Vec::new();
+    let declared = declare::of_repository(&config.root).unwrap_or_else(|error| {
+        problems.push(format!("{error:#}"));
+        Vec::new()
+    });
+    let mut all: Vec<Check> = Vec::new();
+    let own = config.checks.iter().cloned();
+    for check in own.chain(declared).chain(detect::detect(&config.root)) {
+        let same = |known: &Check| known.argv == check.argv && known.directory == check.directory;
+        // What was written down says more than what was found.
+        if !all.iter().any(same) {
+            all.push(check);
+        }
+    }
+    (all, problems)
+}
+
+/// The checks that may run here, and what to say about the others.
+///
+/// # Errors
+/// When the approvals cannot be read.
+pub fn ready(config: &Config, rules: &Rules) -> anyhow::Result<(Vec<Check>, Vec<String>)> {
+    let (all, mut notes) = available(config);
+    let (denied, all): (Vec<Check>, Vec<Check>) =
+        all.into_iter().partition(|check| rules.command(&check.argv) == Verdict::Deny);
+    notes.extend(denied.iter().map(|check| {
+        format!("not run, since it is denied ({}): `{}`", denial(check, rules), check.command_line())
+    }));
+    let trust = Trust::open(&config.data.checks())?;
+    let (ready, unready): (Vec<Check>, Vec<Check>) = all.into_iter().partition(|check| trust.allows(check));
+    if !unready.is_empty() {
+        let commands: Vec<String> =
+            unready.iter().map(|check| format!("`{}`", check.command_line())).collect();
+        notes.push(format!(
+            "not run, since you have not approved it: {}; `countersign checks` tells more",
+            commands.join(", ")
+        ));
+    }
+    Ok((ready, notes))
+}
+
+/// A check that was typed, unless a rule denies it.
+///
+/// # Errors
+/// A rule that denies it, as a mistake of use.
+pub fn not_denied(check: Check, rules: &Rules) -> anyhow::Result<Check> {
+    if rules.command(&check.argv) != Verdict::Deny {
+        return Ok(check);
+    }
+    let message = format!("the check is denied ({}): `{}`", denial(&check, rules), check.command_line());
+    Err(Failure::usage(message, "`countersign rules test` explains it; --no-check runs none.").into())
+}
+
+/// What denies it.
+fn denial(check: &Check, rules: &Rules) -> String {
+    rules.explain_command(&check.argv).by
+}
+
+/// The hashes that are meant.
+fn pick(chosen: &ChosenChecks, hashes: &[String]) -> anyhow::Result<Vec<String>> {
+    if chosen.all {
+        return Ok(hashes.to_vec());
+    }
+    let one = |beginning: &String| -> anyhow::Result<String> {
+        let mut found = hashes.iter().filter(|hash| hash.starts_with(beginning.as_str()));
+        match (found.next(), found.next()) {
+            (Some(hash), None) => Ok(hash.clone()),
+            (None, _) => bail!("there is no check {beginning:?}"),
+            (Some(_), Some(_)) => bail!("several checks begin with {beginning:?}"),
+        }
+    };
+    let picked: anyhow::Result<Vec<String>> = chosen.check.iter().map(one).collect();
+    picked.or_usage("`countersign checks` lists them with the beginnings of their hashes.")
+}
+
+fn report<'a>(all: &'a [Check], trust: &'a Trust, problems: Vec<String>) -> Report<'a> {
+    let row = |check: &'a Check| Row {
+        hash: check.hash(),
+        approved: trust.allows(check),
+        command: check.command_line(),
+        check,
+    };
+    let checks: Vec<Row<'a>> = all.iter().map(row).collect();
+    let unused = trust
+        .approved()
+        .iter()
+        .filter(|(hash, _)| !checks.iter().any(|row| row.hash == **hash))
+        .map(|(hash, approval)| (hash.as_str(), approval.command.as_str()))
+        .collect();
+    Report { checks, unused, problems }
+}
+
+fn render(report: &Report<'_>) -> String {
+    let mut text = String::new();
+    let page = &mut text;
+    // Writing to a string cannot fail.
+    for row in &report.checks {
+        let state = if row.approved { "approved" } else { "not approved" };
+        let _ = writeln!(page, "{}  {:12}  {}", &row.hash[..SHOWN], state, visible(&row.command));
+        let mut facts = vec![row.check.source.describe()];
+        if !row.check.directory.is_empty() {
+            facts.push(format!("in {}", row.check.directory));
+        }
+        facts.push(format!("at most {} s", row.check.timeout_s));
+        if !row.check.environment.is_empty() {
+            facts.push(format!("sees {}", row.check.environment.join(", ")));
+        }
+        let _ = writeln!(page, "          {}", visible(&facts.join(", ")));
+        // Who approves should see what. A long file is for an editor.
+        let lines: Vec<&str> = row.check.definition.lines().collect();
+        if !row.approved {
+            for line in lines.iter().take(20) {
+                let _ = writeln!(page, "          | {}", visible(line));
+            }
+            if lines.len() > 20 {
+                let _ = writeln!(page, "          | … {} more lines", lines.len() - 20);
+            }
+        }
+    }
+    for (hash, command) in &report.unused {
+        let _ = writeln!(page, "{}  approved, but not here or changed: {}", &hash[..SHOWN], visible(command));
+    }
+    for problem in &report.problems {
+        let _ = writeln!(page, "problem: {}", visible(problem));
+    }
+    if report.checks.is_empty() {
+        let _ = writeln!(
+            page,
+            "No checks were found. Declare one as [[checks]] with run = \"…\" in your config.toml, or\n\
+             give one with `countersign run --check \"…\"`."
+        );
+    } else if report.checks.iter().any(|row| !row.approved) {
+        let _ = writeln!(page, "\n`countersign checks approve HASH` lets one run in this repository.");
+    }
+    text
+}

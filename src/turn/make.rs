@@ -1,0 +1,236 @@
+//! How a proposal comes to be: carry out the plan, perhaps several times; check; choose; repair.
+//!
+//! A small model buys quality with time here, and nowhere else. What is proposed is always a whole
+//! patch over the tree as it is; the owner sees how it was chosen. It must not ask the owner.
+
+use std::collections::BTreeSet;
+
+use crate::check::{self, Place, Ran};
+use crate::edit::PatchSet;
+use crate::message::{Step, StepAction};
+use crate::protocol::{CandidateView, Decision, Event, Outcome};
+use crate::turn::code::{self, Draft, Notes};
+use crate::turn::sign::{Proposal, Why};
+use crate::turn::{Desk, Job, Stop};
+
+/// Steps that are done again for one failed check: more would be another plan.
+const MOST_REPAIRED: usize = 2;
+/// Bytes of a check's output that the Coder gets.
+const OUTPUT_BYTES: usize = 1500;
+
+/// Makes proposals for one request, and makes them again.
+pub(super) struct Maker<'a> {
+    pub desk: &'a Desk,
+    pub job: Job,
+}
+
+/// A draft with what a check says about it.
+struct Checked {
+    draft: Draft,
+    patch: PatchSet,
+    checks: Vec<Ran>,
+}
+
+impl Checked {
+    fn passed(&self) -> Option<bool> {
+        (!self.checks.is_empty()).then(|| self.checks.iter().all(|check| check.result.passed))
+    }
+
+    /// Better drafts are smaller: a check that passes, then all steps, then few lines.
+    fn rank(&self) -> (bool, usize, usize) {
+        let (added, removed) = self.patch.size();
+        (self.passed() == Some(false), self.draft.failed.len(), added + removed)
+    }
+}
+
+impl Maker<'_> {
+    /// A patch for the whole plan.
+    ///
+    /// # Errors
+    /// [`Outcome::NoValidChange`] if no step could be carried out, and what ends a turn.
+    pub async fn propose(&self) -> Result<Proposal, Stop> {
+        let mut drafts: Vec<Checked> = Vec::new();
+        let mut views: Vec<CandidateView> = Vec::new();
+        let mut reasons = Vec::new();
+        for number in 1..=self.desk.tries.candidates.max(1) {
+            let draft = code::carry_out(self.desk, &self.job, number - 1).await?;
+            let patch = draft.overlay.patch();
+            if patch.is_empty() {
+                reasons.extend(draft.failed);
+                continue;
+            }
+            let twin = drafts.iter().position(|other| other.patch.digest() == patch.digest());
+            let of = |checked: &Checked, same_as| {
+                let (added, removed) = checked.patch.size();
+                CandidateView {
+                    number,
+                    same_as,
+                    failed_steps: checked.draft.failed.len() as u32,
+                    passed: checked.passed(),
+                    added: added as u32,
+                    removed: removed as u32,
+                    chosen: false,
+                }
+            };
+            match twin {
+                Some(twin) => {
+                    let first = views.iter().filter(|view| view.same_as.is_none()).nth(twin);
+                    views.push(of(&drafts[twin], first.map(|view| view.number)));
+                }
+                None => {
+                    let checked = self.checked(draft, patch).await?;
+                    views.push(of(&checked, None));
+                    drafts.push(checked);
+                }
+            }
+        }
+        let Some(best) = (0..drafts.len()).min_by_key(|at| drafts[*at].rank()) else {
+            reasons.dedup();
+            let reason =
+                if reasons.is_empty() { "the edits change nothing".into() } else { reasons.join("; ") };
+            return Err(Stop::Outcome(Outcome::NoValidChange { reason }));
+        };
+        if self.desk.tries.candidates > 1 {
+            let mut originals = views.iter_mut().filter(|view| view.same_as.is_none());
+            originals.nth(best).into_iter().for_each(|view| view.chosen = true);
+            self.desk.events.emit(Event::CandidatesCompared { candidates: views.clone() });
+        }
+        let chosen = self.repaired(drafts.swap_remove(best)).await?;
+        Ok(self.proposal(chosen, views))
+    }
+
+    /// The patch without what was declined, and the declined steps done again in the owner's words.
+    ///
+    /// # Errors
+    /// What ends a turn. A step that cannot be done again is said, and left out.
+    pub async fn sent_back(&self, proposal: Proposal, decision: &Decision) -> Result<Proposal, Stop> {
+        let Proposal { mut overlay, patch, mut failed, .. } = proposal;
+        let path_of = |hunk: u32| {
+            let has = |hunks: &[crate::edit::patch::Hunk]| hunks.iter().any(|one| one.id() == hunk);
+            patch.files().iter().find(|file| has(file.hunks())).map(|file| file.path().to_owned())
+        };
+        let returned: BTreeSet<u32> =
+            decision.feedback.iter().flat_map(|feedback| feedback.hunks.iter().copied()).collect();
+        overlay.keep(&patch, &patch.ids().difference(&returned).copied().collect());
+        for feedback in &decision.feedback {
+            let paths: BTreeSet<String> = feedback.hunks.iter().filter_map(|hunk| path_of(*hunk)).collect();
+            for (number, step) in self.steps_of(|step| paths.contains(&step.file)) {
+                let notes = Notes { feedback: feedback.text.clone(), ..Notes::default() };
+                if let Err(reason) = code::again(self.desk, &self.job, &mut overlay, number, notes).await? {
+                    let reason = format!("step {number} ({}): {reason}", step.file);
+                    self.desk.events.warn(format!("{reason}; it is left out"));
+                    failed.push(reason);
+                }
+            }
+        }
+        let patch = overlay.patch();
+        if patch.is_empty() {
+            let reason = "what was left after the feedback changes nothing".to_owned();
+            return Err(Stop::Outcome(Outcome::NoValidChange { reason }));
+        }
+        let checked = self.checked(Draft { overlay, failed }, patch).await?;
+        Ok(self.proposal(checked, Vec::new()))
+    }
+
+    /// A patch over the tree as it is, for a check that failed in it.
+    ///
+    /// # Errors
+    /// [`Outcome::ChecksFailed`] if the Coder has nothing to propose, and what ends a turn.
+    pub async fn mend(&self, failure: &Ran) -> Result<Proposal, Stop> {
+        let overlay = crate::edit::Overlay::open(&self.desk.root).map_err(anyhow::Error::from)?;
+        let mut draft = Draft { overlay, failed: Vec::new() };
+        self.desk.events.emit(Event::RepairStarted { attempt: 1, of: 1 });
+        self.done_again(&mut draft, failure).await?;
+        let patch = draft.overlay.patch();
+        if patch.is_empty() {
+            let reason =
+                "a check failed, and no repair could be proposed; `countersign undo` takes the change back";
+            return Err(Stop::Outcome(Outcome::ChecksFailed { reason: reason.into() }));
+        }
+        let checked = self.checked(draft, patch).await?;
+        Ok(self.proposal(checked, Vec::new()))
+    }
+
+    /// The draft itself if its check passed, or one that the Coder made from it with the check's
+    /// output, if that one passes. Otherwise the draft as the plan had it: a repair that does not help
+    /// is only more to read.
+    async fn repaired(&self, original: Checked) -> Result<Checked, Stop> {
+        let of = self.desk.tries.repairs;
+        let mut latest: Option<Checked> = None;
+        for attempt in 1..=of {
+            let from = latest.as_ref().unwrap_or(&original);
+            let Some(failure) = from.checks.iter().find(|check| !check.result.passed) else { break };
+            self.desk.events.emit(Event::RepairStarted { attempt, of });
+            let mut draft = from.draft.clone();
+            match self.done_again(&mut draft, failure).await {
+                // What there is already is not lost with a server that fails now.
+                Err(Stop::Call(error)) => {
+                    self.desk.events.warn(format!("no repair: {error}"));
+                    break;
+                }
+                done => done?,
+            }
+            let patch = draft.overlay.patch();
+            if patch.is_empty() || patch.digest() == from.patch.digest() {
+                break;
+            }
+            latest = Some(self.checked(draft, patch).await?);
+        }
+        match latest {
+            Some(latest) if latest.passed() == Some(true) => Ok(latest),
+            Some(_) => {
+                self.desk.events.warn("no repair passed the check; the first proposal is offered");
+                Ok(original)
+            }
+            None => Ok(original),
+        }
+    }
+
+    /// Does the steps again that a failing check speaks of.
+    async fn done_again(&self, draft: &mut Draft, failure: &Ran) -> Result<(), Stop> {
+        let output = check::essence(&failure.output, OUTPUT_BYTES);
+        let named = |step: &Step| {
+            let name = step.file.rsplit('/').next().unwrap_or(&step.file);
+            output.contains(name)
+        };
+        let mut steps = self.steps_of(named);
+        if steps.is_empty() {
+            steps = self.steps_of(|_| true);
+        }
+        // The later steps saw the earlier ones; what does not fit is more likely theirs.
+        for (number, step) in steps.into_iter().rev().take(MOST_REPAIRED) {
+            let notes = Notes { failure: output.clone(), ..Notes::default() };
+            if let Err(reason) = code::again(self.desk, &self.job, &mut draft.overlay, number, notes).await? {
+                self.desk.events.warn(format!("step {number} ({}) stays as it is: {reason}", step.file));
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps that a model carries out, with their numbers.
+    fn steps_of(&self, wanted: impl Fn(&Step) -> bool) -> Vec<(u32, &Step)> {
+        let codes = |step: &Step| matches!(step.action, StepAction::Edit | StepAction::Create);
+        (1..).zip(&self.job.plan.steps).filter(|(_, step)| codes(step) && wanted(step)).collect()
+    }
+
+    async fn checked(&self, draft: Draft, patch: PatchSet) -> Result<Checked, Stop> {
+        let checks = self.desk.signer.check(Place::Scratch, &patch).await?;
+        Ok(Checked { draft, patch, checks })
+    }
+
+    fn proposal(&self, checked: Checked, candidates: Vec<CandidateView>) -> Proposal {
+        Proposal {
+            overlay: checked.draft.overlay,
+            patch: checked.patch,
+            failed: checked.draft.failed,
+            request: self.job.request.text.clone(),
+            summary: self.job.plan.summary.clone(),
+            why: Why::Planned {
+                steps: self.job.plan.steps.clone(),
+                reasons: self.job.gathered.reasons.clone(),
+            },
+            checks: checked.checks.into_iter().map(|ran| ran.result).collect(),
+            candidates,
+        }
+    }
+}
