@@ -1,16 +1,19 @@
 //! Consent: what the owner is shown, and the only place where an [`Approved`] comes into being.
 //!
 //! A decision names the digest of what was shown and the hunks that are accepted; whatever it does
-//! not name is declined. It must not apply anything, and no front end, role or rule can build an
-//! approval without passing through [`decide`]; [`by_command`] is for the command that is one.
+//! not name is declined. It must not apply anything, and no front end or role can build an approval
+//! without passing through [`decide`]. Rules and modes have one door, [`by_rules`]: what comes out of
+//! it is bound to one patch, and counts only as a part of a decision or, where nothing is left to
+//! ask, through [`without_asking`]. [`by_command`] is for the command that is an approval.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
 use crate::{
-    edit::{PatchSet, gate::Syntax},
-    protocol::{Approval, CheckResult, Decision, FileReview, HunkReview},
+    edit::{PatchSet, gate::Syntax, patch::FilePatch},
+    protocol::{Approval, CheckResult, Decision, FileReview, HunkReview, RuledFile},
+    rules::{Authority, Change, Place, Ruled},
 };
 
 /// Something that its owner signed. It cannot be built outside of this module, and apply accepts
@@ -54,6 +57,136 @@ pub struct Verdict {
     pub declined: Vec<u32>,
     /// Hunks that were accepted and cannot stand without one that was declined.
     pub stale: Vec<u32>,
+    /// Who or what decided which hunks, in the order of their names; each hunk once.
+    pub shares: Vec<Share>,
+}
+
+/// The hunks that one rule, the mode or the owner decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Share {
+    /// `owner`, or what decided, such as `rule: allow src/**`.
+    pub by: String,
+    pub accepted: Vec<u32>,
+    pub declined: Vec<u32>,
+    /// Kept for a later review; nobody has said yes to it.
+    pub pending: Vec<u32>,
+}
+
+/// The name under which the owner's answers are told.
+const OWNER: &str = "owner";
+
+/// What rules and mode say of each file of one patch. Only [`by_rules`] makes one.
+#[derive(Debug, Clone)]
+pub struct Ruling {
+    digest: String,
+    /// By file of the patch, in its order.
+    files: Vec<Ruled>,
+    /// By hunk, what becomes of its file.
+    hunks: BTreeMap<u32, Ruled>,
+}
+
+/// Holds a patch against the mode and the rules. `planned` are the paths of the plan: a file that is
+/// not among them is always asked, and being among them allows nothing by itself. `place` says what the
+/// disk knows of a path. Nothing is allowed on which one of the `checks` failed.
+///
+/// Paths, kinds of change and modes are all that is looked at. No text that a model wrote is an input.
+pub fn by_rules(
+    patch: &PatchSet,
+    planned: &BTreeSet<&str>,
+    authority: &Authority,
+    checks: &[CheckResult],
+    place: &dyn Fn(&str) -> Place,
+) -> Ruling {
+    let check_failed = checks.iter().any(|check| !check.passed);
+    let judge = |file| authority.judge(&Change { check_failed, ..change(file, planned, place) });
+    let files: Vec<Ruled> = patch.files().iter().map(judge).collect();
+    let of_file = |(file, ruled): (&FilePatch, &Ruled)| {
+        file.hunks().iter().map(|hunk| (hunk.id(), ruled.clone())).collect::<Vec<_>>()
+    };
+    let hunks = patch.files().iter().zip(&files).flat_map(of_file).collect();
+    Ruling { digest: patch.digest(), files, hunks }
+}
+
+fn change(file: &FilePatch, planned: &BTreeSet<&str>, place: &dyn Fn(&str) -> Place) -> Change {
+    let paths = BTreeSet::from([file.old_path(), file.path()]);
+    let executable = |mode: Option<u32>| mode.is_some_and(|mode| mode & 0o111 != 0);
+    let before = file.before().is_some_and(|side| executable(side.mode));
+    Change {
+        kind: file.kind(),
+        tier: file.tier(),
+        planned: paths.iter().all(|path| planned.contains(path)),
+        executable_before: before,
+        check_failed: false,
+        // What goes away changes no bit.
+        executable_after: file.after().map_or(before, |side| executable(side.mode)),
+        places: paths.into_iter().map(place).collect(),
+    }
+}
+
+impl Ruling {
+    /// Whether anything is left for the owner.
+    pub fn asks(&self) -> bool {
+        self.files.iter().any(|ruled| matches!(ruled, Ruled::Asked { .. }))
+    }
+
+    /// The files that are decided already, as an observer sees them.
+    pub fn decided(&self, patch: &PatchSet, why: &BTreeMap<String, Vec<String>>) -> Vec<RuledFile> {
+        let shown = patch.files().iter().zip(&self.files).filter_map(|(file, ruled)| {
+            let (allowed, by) = match ruled {
+                Ruled::Allowed { by } => (true, by),
+                Ruled::Denied { by } => (false, by),
+                Ruled::Asked { .. } => return None,
+            };
+            Some(RuledFile { file: file_review(file, why), allowed, by: by.clone() })
+        });
+        shown.collect()
+    }
+
+    /// What is denied, a line a file: its path, and what denies it.
+    pub fn denials(&self, patch: &PatchSet) -> Vec<String> {
+        let lines = patch.files().iter().zip(&self.files).filter_map(|(file, ruled)| match ruled {
+            Ruled::Denied { by } => Some(format!("{} ({by})", file.path())),
+            _ => None,
+        });
+        lines.collect()
+    }
+
+    fn by(&self, hunk: u32) -> &str {
+        match self.hunks.get(&hunk) {
+            Some(Ruled::Allowed { by } | Ruled::Denied { by }) => by,
+            _ => OWNER,
+        }
+    }
+
+    /// The hunks that need no answer.
+    fn allowed(&self) -> BTreeSet<u32> {
+        self.hunks
+            .iter()
+            .filter(|(_, ruled)| matches!(ruled, Ruled::Allowed { .. }))
+            .map(|(hunk, _)| *hunk)
+            .collect()
+    }
+
+    /// The hunks that the owner is asked about.
+    fn asked(&self) -> BTreeSet<u32> {
+        self.hunks.keys().copied().filter(|hunk| self.is_asked(*hunk)).collect()
+    }
+
+    /// The same for a patch whose owner was asked about these paths before: they are asked again. An
+    /// open question is closed by an answer, never by a new version that rules would allow.
+    pub fn asking_again(mut self, patch: &PatchSet, before: &BTreeSet<String>) -> Ruling {
+        for (file, ruled) in patch.files().iter().zip(&mut self.files) {
+            if before.contains(file.path()) && matches!(ruled, Ruled::Allowed { .. }) {
+                *ruled = Ruled::Asked { because: Some("you were asked about it before".into()) };
+                self.hunks.extend(file.hunks().iter().map(|hunk| (hunk.id(), ruled.clone())));
+            }
+        }
+        self
+    }
+
+    fn is_asked(&self, hunk: u32) -> bool {
+        matches!(self.hunks.get(&hunk), Some(Ruled::Asked { .. }))
+    }
 }
 
 /// What becomes of places that were found by likeness alone.
@@ -73,69 +206,117 @@ pub enum DecisionError {
     OtherPatch,
     #[error("there is no hunk {0} in this approval; accept hunks by the ids that were shown")]
     UnknownHunk(u32),
+    #[error("rules do not decide all of the patch; ask its owner about the rest")]
+    LeftToAsk,
     #[error("hunk {0} is accepted and left pending at once; decide for one")]
     Contradiction(u32),
 }
 
-/// What the owner is shown of a patch. `why` gives the reasons of a file by its path after the
-/// change. The text is raw: a front end shows it through [`crate::sanitize::visible`].
+/// What the owner is shown: the files of the patch that are not decided by rules already. `why` gives
+/// the reasons of a file by its path after the change. The digest is that of the whole patch. The text
+/// is raw: a front end shows it through [`crate::sanitize::visible`].
 pub fn review(
     id: u64,
     patch: &PatchSet,
+    ruling: &Ruling,
     why: &BTreeMap<String, Vec<String>>,
     checks: Vec<CheckResult>,
 ) -> Approval {
-    let files = patch
-        .files()
-        .iter()
-        .map(|file| FileReview {
-            old_path: file.old_path().to_owned(),
-            path: file.path().to_owned(),
-            change: file.kind(),
-            hunks: file
-                .hunks()
-                .iter()
-                .map(|hunk| HunkReview {
-                    id: hunk.id(),
-                    header: hunk.header().to_owned(),
-                    lines: hunk.shown_lines(),
-                    tier: file.tier().label().to_owned(),
-                })
-                .collect(),
-            why: why.get(file.path()).cloned().unwrap_or_default(),
+    let asked = patch.files().iter().zip(&ruling.files).filter_map(|(file, ruled)| match ruled {
+        Ruled::Asked { because } => Some((file, because)),
+        _ => None,
+    });
+    let files = asked
+        .map(|(file, because)| {
+            let mut review = file_review(file, why);
+            review.why.extend(because.as_ref().map(|because| format!("it is asked: {because}")));
+            review
         })
         .collect();
     Approval { id, digest: patch.digest(), files, checks, ..Approval::default() }
 }
 
-/// Turns a decision about `patch`, which was shown as approval `id`, into a signed patch.
+fn file_review(file: &FilePatch, why: &BTreeMap<String, Vec<String>>) -> FileReview {
+    FileReview {
+        old_path: file.old_path().to_owned(),
+        path: file.path().to_owned(),
+        change: file.kind(),
+        hunks: file
+            .hunks()
+            .iter()
+            .map(|hunk| HunkReview {
+                id: hunk.id(),
+                header: hunk.header().to_owned(),
+                lines: hunk.shown_lines(),
+                tier: file.tier().label().to_owned(),
+            })
+            .collect(),
+        why: why.get(file.path()).cloned().unwrap_or_default(),
+    }
+}
+
+/// Turns a decision about `patch`, which was shown as approval `id`, into a signed patch: what the
+/// owner accepted, and what the ruling allows. What the ruling denies stays declined.
 ///
 /// `syntax` counts the errors of a file's text, if anybody can: what does not parse without a declined
 /// hunk is not forced.
 ///
 /// # Errors
-/// If the decision is about something else than what was shown; nothing is approved then.
+/// If the decision or the ruling is about something else than what was shown; nothing is approved then.
 pub fn decide(
     patch: &PatchSet,
     id: u64,
+    ruling: &Ruling,
     decision: &Decision,
     syntax: &dyn Fn(&str, &str) -> Option<Syntax>,
 ) -> Result<Verdict, DecisionError> {
     if decision.approval != id {
         return Err(DecisionError::OtherApproval { given: decision.approval, open: id });
     }
-    if decision.digest != patch.digest() {
+    if decision.digest != patch.digest() || decision.digest != ruling.digest {
         return Err(DecisionError::OtherPatch);
     }
-    let shown = patch.ids();
-    let accepted: BTreeSet<u32> = decision.accept.iter().copied().collect();
-    let pending: BTreeSet<u32> = decision.pending.iter().copied().collect();
-    if let Some(unknown) = accepted.union(&pending).find(|id| !shown.contains(id)) {
+    // Only what was asked was shown.
+    let mut accepted: BTreeSet<u32> = decision.accept.iter().copied().collect();
+    let mut pending: BTreeSet<u32> = decision.pending.iter().copied().collect();
+    if let Some(unknown) = accepted.union(&pending).find(|hunk| !ruling.is_asked(**hunk)) {
         return Err(DecisionError::UnknownHunk(*unknown));
     }
     if let Some(both) = accepted.intersection(&pending).next() {
         return Err(DecisionError::Contradiction(*both));
     }
+    // Nobody has answered anything: then what rules allow waits as well. The parts of a patch belong
+    // together.
+    let unanswered = !pending.is_empty() && pending == ruling.asked();
+    if unanswered { &mut pending } else { &mut accepted }.extend(ruling.allowed());
+    Ok(sign(patch, ruling, accepted, pending, syntax))
+}
+
+/// The verdict on a patch of which nothing is left to ask.
+///
+/// # Errors
+/// If the ruling is about another patch, or leaves something to ask; nothing is approved then.
+pub fn without_asking(
+    patch: &PatchSet,
+    ruling: &Ruling,
+    syntax: &dyn Fn(&str, &str) -> Option<Syntax>,
+) -> Result<Verdict, DecisionError> {
+    if patch.digest() != ruling.digest {
+        return Err(DecisionError::OtherPatch);
+    }
+    match ruling.asks() {
+        true => Err(DecisionError::LeftToAsk),
+        false => Ok(sign(patch, ruling, ruling.allowed(), BTreeSet::new(), syntax)),
+    }
+}
+
+fn sign(
+    patch: &PatchSet,
+    ruling: &Ruling,
+    accepted: BTreeSet<u32>,
+    pending: BTreeSet<u32>,
+    syntax: &dyn Fn(&str, &str) -> Option<Syntax>,
+) -> Verdict {
     let mut stale = patch.stale(&accepted, syntax);
     let accepted: BTreeSet<u32> = accepted.difference(&stale).copied().collect();
     // What waits stands on what is accepted now; it goes with what it cannot stand without.
@@ -144,20 +325,35 @@ pub fn decide(
     let pending: BTreeSet<u32> = pending.difference(&stale).copied().collect();
     let signed = patch.select(&accepted);
     let is_declined = |id: &u32| !accepted.contains(id) && !pending.contains(id);
-    Ok(Verdict {
+    let mut shares: BTreeMap<&str, Share> = BTreeMap::new();
+    for hunk in patch.ids() {
+        let by = ruling.by(hunk);
+        let new = || Share { by: by.to_owned(), ..Share::default() };
+        let share = shares.entry(by).or_insert_with(new);
+        match (accepted.contains(&hunk), pending.contains(&hunk)) {
+            (true, _) => share.accepted.push(hunk),
+            (false, true) => share.pending.push(hunk),
+            (false, false) => share.declined.push(hunk),
+        }
+    }
+    Verdict {
         approved: (!signed.is_empty()).then_some(Approved(signed)),
-        declined: shown.iter().copied().filter(is_declined).collect(),
+        declined: patch.ids().into_iter().filter(is_declined).collect(),
         accepted: accepted.into_iter().collect(),
         pending: pending.into_iter().collect(),
         stale: stale.into_iter().collect(),
-    })
+        shares: shares.into_values().collect(),
+    }
 }
 
-/// The approval of an owner who typed the command that applies this very patch. `None` if a place in
-/// it is a guess and guesses are declined: nobody has looked at it.
-pub fn by_command(patch: &PatchSet, guesses: Guesses) -> Option<Approved<PatchSet>> {
+/// The approval of an owner who typed the command that applies this very patch: the answer to
+/// whatever is asked. `None` if the ruling is about another patch or denies a part of it, or if a place
+/// in it is a guess and guesses are declined: nobody has looked at it.
+pub fn by_command(patch: &PatchSet, ruling: &Ruling, guesses: Guesses) -> Option<Approved<PatchSet>> {
     let guessed = patch.files().iter().any(|file| file.tier().is_guess());
-    (!guessed || guesses == Guesses::Accepted).then(|| Approved(patch.clone()))
+    let denied = ruling.files.iter().any(|ruled| matches!(ruled, Ruled::Denied { .. }));
+    let fits = ruling.digest == patch.digest() && !denied;
+    (fits && (!guessed || guesses == Guesses::Accepted)).then(|| Approved(patch.clone()))
 }
 
 #[cfg(test)]
@@ -167,12 +363,18 @@ mod tests {
         anchor::Tier,
         patch::{FileChange, Side},
     };
+    use crate::rules::{self, Mode};
 
     fn patch(text: &str) -> PatchSet {
         let side = |text: &str| Some(("a.rs".to_owned(), Side::new(text.as_bytes(), None)));
         let lines: String = (0..30).map(|n| format!("{n}\n")).collect();
         let after = lines.replace("\n5\n", &format!("\n{text}\n")).replace("\n25\n", "\n");
         PatchSet::derive(vec![FileChange { before: side(&lines), after: side(&after), tier: Tier::Exact }])
+    }
+
+    /// As if there were no rules.
+    fn asked(patch: &PatchSet) -> Ruling {
+        by_rules(patch, &BTreeSet::new(), &Authority::default(), &[], &Place::lexical)
     }
 
     fn none(_: &str, _: &str) -> Option<Syntax> {
@@ -187,7 +389,7 @@ mod tests {
     fn what_is_shown_is_what_is_decided() {
         let patch = patch("five");
         let why = BTreeMap::from([("a.rs".to_owned(), vec!["step 1".to_owned()])]);
-        let shown = review(7, &patch, &why, Vec::new());
+        let shown = review(7, &patch, &asked(&patch), &why, Vec::new());
         assert_eq!((shown.id, &shown.digest), (7, &patch.digest()));
         assert_eq!(shown.files[0].why, ["step 1"]);
         assert_eq!(shown.files[0].hunks[0].lines, [" 2", " 3", " 4", "-5", "+five", " 6", " 7", " 8"]);
@@ -198,14 +400,14 @@ mod tests {
     #[test]
     fn only_accepted_hunks_are_signed() {
         let patch = patch("five");
-        let verdict = decide(&patch, 7, &decision(&patch, &[2, 2]), &none).unwrap();
+        let verdict = decide(&patch, 7, &asked(&patch), &decision(&patch, &[2, 2]), &none).unwrap();
         assert_eq!((verdict.accepted, verdict.declined), (vec![2], vec![1]));
         let signed = verdict.approved.unwrap();
         let text = String::from_utf8(signed.get().files()[0].after().unwrap().bytes.to_vec()).unwrap();
         assert!(text.contains("\n5\n") && !text.contains("\n25\n"));
-        let all = decide(&patch, 7, &decision(&patch, &[1, 2]), &none).unwrap();
+        let all = decide(&patch, 7, &asked(&patch), &decision(&patch, &[1, 2]), &none).unwrap();
         assert_eq!(all.approved.unwrap().into_inner(), patch);
-        let none = decide(&patch, 7, &decision(&patch, &[]), &none).unwrap();
+        let none = decide(&patch, 7, &asked(&patch), &decision(&patch, &[]), &none).unwrap();
         assert!(none.approved.is_none());
         assert_eq!(none.declined, [1, 2]);
     }
@@ -215,32 +417,221 @@ mod tests {
         let patch = patch("five");
         let mut later = decision(&patch, &[1]);
         later.pending = vec![2];
-        let verdict = decide(&patch, 7, &later, &none).unwrap();
+        let verdict = decide(&patch, 7, &asked(&patch), &later, &none).unwrap();
         assert_eq!((verdict.accepted, verdict.pending, verdict.declined), (vec![1], vec![2], vec![]));
         later.pending = vec![1];
-        assert_eq!(decide(&patch, 7, &later, &none).unwrap_err(), DecisionError::Contradiction(1));
+        assert_eq!(
+            decide(&patch, 7, &asked(&patch), &later, &none).unwrap_err(),
+            DecisionError::Contradiction(1)
+        );
         later.pending = vec![9];
-        assert_eq!(decide(&patch, 7, &later, &none).unwrap_err(), DecisionError::UnknownHunk(9));
+        assert_eq!(
+            decide(&patch, 7, &asked(&patch), &later, &none).unwrap_err(),
+            DecisionError::UnknownHunk(9)
+        );
     }
 
     #[test]
     fn consent_to_one_patch_releases_no_other() {
         let (shown, other) = (patch("five"), patch("evil"));
         let signed = decision(&shown, &[1]);
-        assert_eq!(decide(&other, 7, &signed, &none).unwrap_err(), DecisionError::OtherPatch);
+        assert_eq!(decide(&other, 7, &asked(&other), &signed, &none).unwrap_err(), DecisionError::OtherPatch);
         assert_eq!(
-            decide(&shown, 8, &signed, &none).unwrap_err(),
+            decide(&shown, 8, &asked(&shown), &signed, &none).unwrap_err(),
             DecisionError::OtherApproval { given: 7, open: 8 }
         );
-        let unknown = decide(&shown, 7, &decision(&shown, &[1, 3]), &none).unwrap_err();
+        let unknown = decide(&shown, 7, &asked(&shown), &decision(&shown, &[1, 3]), &none).unwrap_err();
         assert_eq!(unknown, DecisionError::UnknownHunk(3));
         let empty = Decision { digest: String::new(), ..signed };
-        assert_eq!(decide(&shown, 7, &empty, &none).unwrap_err(), DecisionError::OtherPatch);
+        assert_eq!(decide(&shown, 7, &asked(&shown), &empty, &none).unwrap_err(), DecisionError::OtherPatch);
     }
 
     #[test]
     fn an_empty_patch_cannot_be_signed() {
         let nothing = PatchSet::default();
-        assert!(decide(&nothing, 7, &decision(&nothing, &[]), &none).unwrap().approved.is_none());
+        assert!(
+            decide(&nothing, 7, &asked(&nothing), &decision(&nothing, &[]), &none)
+                .unwrap()
+                .approved
+                .is_none()
+        );
+    }
+
+    const RULES: &str = "[[rules]]\nverdict = \"allow\"\npath = \"src/**\"\n\
+                         [[rules]]\nverdict = \"deny\"\npath = \"private/**\"\n";
+
+    fn authority(mode: Mode) -> Authority {
+        #[derive(serde::Deserialize)]
+        struct File {
+            rules: Vec<rules::Written>,
+        }
+        let file: File = toml::from_str(RULES).unwrap();
+        Authority { mode, rules: rules::Rules::of_owner(rules::written::owner(file.rules).unwrap()) }
+    }
+
+    /// Hunk 1 in `docs/`, 2 in `private/`, 3 in `src/`; each of one line, with this tier.
+    fn three_files(tier: Tier) -> PatchSet {
+        let side = |path: &str, text: &str| Some((path.to_owned(), Side::new(text.as_bytes(), None)));
+        let change =
+            |path: &str| FileChange { before: side(path, "old\n"), after: side(path, "new\n"), tier };
+        PatchSet::derive(vec![change("src/a.rs"), change("private/b.rs"), change("docs/c.md")])
+    }
+
+    fn ruled(patch: &PatchSet, mode: Mode) -> Ruling {
+        let planned = BTreeSet::from(["src/a.rs", "private/b.rs", "docs/c.md"]);
+        by_rules(patch, &planned, &authority(mode), &[], &Place::lexical)
+    }
+
+    #[test]
+    fn rules_decide_their_part_and_the_owner_sees_the_rest_only() {
+        let patch = three_files(Tier::Exact);
+        let ruling = ruled(&patch, Mode::Ask);
+        assert!(ruling.asks());
+        let shown = review(7, &patch, &ruling, &BTreeMap::new(), Vec::new());
+        assert_eq!(shown.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["docs/c.md"]);
+        let told: Vec<(String, bool, String)> = ruling
+            .decided(&patch, &BTreeMap::new())
+            .into_iter()
+            .map(|one| (one.file.path, one.allowed, one.by))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("private/b.rs".into(), false, "rule: deny private/**".into()),
+                ("src/a.rs".into(), true, "rule: allow src/**".into())
+            ]
+        );
+        assert_eq!(ruling.denials(&patch), ["private/b.rs (rule: deny private/**)"]);
+
+        let verdict = decide(&patch, 7, &ruling, &decision(&patch, &[1]), &none).unwrap();
+        assert_eq!((verdict.accepted, verdict.declined), (vec![1, 3], vec![2]));
+        let share = |by: &str, accepted: &[u32], declined: &[u32]| Share {
+            by: by.into(),
+            accepted: accepted.to_vec(),
+            declined: declined.to_vec(),
+            pending: Vec::new(),
+        };
+        assert_eq!(
+            verdict.shares,
+            [
+                share("owner", &[1], &[]),
+                share("rule: allow src/**", &[3], &[]),
+                share("rule: deny private/**", &[], &[2])
+            ]
+        );
+        // The owner may decline the rest; what a rule allows stands by itself.
+        let verdict = decide(&patch, 7, &ruling, &decision(&patch, &[]), &none).unwrap();
+        assert_eq!(verdict.accepted, [3]);
+        assert_eq!(verdict.approved.unwrap().get().files().len(), 1);
+    }
+
+    #[test]
+    fn a_yes_reaches_nothing_that_was_not_asked() {
+        let patch = three_files(Tier::Exact);
+        let ruling = ruled(&patch, Mode::Ask);
+        for hunk in [2, 3, 4] {
+            let error = decide(&patch, 7, &ruling, &decision(&patch, &[1, hunk]), &none).unwrap_err();
+            assert_eq!(error, DecisionError::UnknownHunk(hunk));
+        }
+    }
+
+    #[test]
+    fn a_ruling_on_one_patch_releases_no_other() {
+        let (shown, other) = (three_files(Tier::Exact), patch("evil"));
+        let auto = ruled(&shown, Mode::Auto);
+        assert_eq!(without_asking(&other, &auto, &none).unwrap_err(), DecisionError::OtherPatch);
+        let forged = decide(&other, 7, &auto, &decision(&other, &[1]), &none).unwrap_err();
+        assert_eq!(forged, DecisionError::OtherPatch);
+        // The same files, found by likeness: another digest is not needed for another answer.
+        let guessed = three_files(Tier::Fuzzy);
+        assert!(ruled(&guessed, Mode::Auto).asks());
+    }
+
+    #[test]
+    fn what_is_left_to_ask_is_never_signed_without_asking() {
+        let patch = three_files(Tier::Exact);
+        let error = without_asking(&patch, &ruled(&patch, Mode::Ask), &none).unwrap_err();
+        assert_eq!(error, DecisionError::LeftToAsk);
+        let verdict = without_asking(&patch, &ruled(&patch, Mode::Auto), &none).unwrap();
+        assert_eq!((verdict.accepted, verdict.declined), (vec![1, 3], vec![2]));
+        assert_eq!(verdict.shares[0].by, "mode: auto");
+        for mode in [Mode::Deny, Mode::Plan] {
+            let verdict = without_asking(&patch, &ruled(&patch, mode), &none).unwrap();
+            assert!(verdict.approved.is_none() && verdict.accepted.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_nobody_answers_holds_back_what_rules_allow() {
+        let patch = three_files(Tier::Exact);
+        let ruling = ruled(&patch, Mode::Ask);
+        let mut nobody = decision(&patch, &[]);
+        nobody.pending = vec![1];
+        let verdict = decide(&patch, 7, &ruling, &nobody, &none).unwrap();
+        assert!(verdict.approved.is_none() && verdict.accepted.is_empty());
+        assert_eq!((verdict.pending, verdict.declined), (vec![1, 3], vec![2]));
+        let allowed = verdict.shares.iter().find(|share| share.by == "rule: allow src/**").unwrap();
+        assert_eq!((&allowed.accepted, &allowed.pending), (&vec![], &vec![3]));
+        // What is not asked cannot be kept either.
+        for hunk in [2, 3] {
+            nobody.pending = vec![1, hunk];
+            let error = decide(&patch, 7, &ruling, &nobody, &none).unwrap_err();
+            assert_eq!(error, DecisionError::UnknownHunk(hunk));
+        }
+    }
+
+    #[test]
+    fn what_was_asked_is_asked_again_and_nothing_is_loosened() {
+        let patch = three_files(Tier::Exact);
+        let before = BTreeSet::from(["src/a.rs".to_owned(), "private/b.rs".to_owned()]);
+        let ruling = ruled(&patch, Mode::Auto).asking_again(&patch, &before);
+        assert_eq!(ruling.asked(), BTreeSet::from([3]));
+        assert_eq!(ruling.denials(&patch), ["private/b.rs (rule: deny private/**)"]);
+        assert_eq!(without_asking(&patch, &ruling, &none).unwrap_err(), DecisionError::LeftToAsk);
+        assert_eq!(decide(&patch, 7, &ruling, &decision(&patch, &[]), &none).unwrap().accepted, [1]);
+    }
+
+    #[test]
+    fn a_typed_command_answers_what_is_asked_and_not_what_is_denied() {
+        let patch = patch("five");
+        let asked = asked(&patch);
+        assert!(by_command(&patch, &asked, Guesses::Declined).is_some());
+        let denied = three_files(Tier::Exact);
+        assert!(by_command(&denied, &ruled(&denied, Mode::Auto), Guesses::Accepted).is_none());
+        assert!(by_command(&denied, &asked, Guesses::Accepted).is_none(), "a ruling on another patch");
+        let deny = by_rules(&patch, &BTreeSet::new(), &authority(Mode::Deny), &[], &Place::lexical);
+        assert!(by_command(&patch, &deny, Guesses::Accepted).is_none());
+    }
+
+    #[test]
+    fn a_file_outside_of_the_plan_is_asked_whatever_allows_it() {
+        let patch = three_files(Tier::Exact);
+        for mode in [Mode::Ask, Mode::Auto] {
+            let planned = BTreeSet::from(["docs/c.md"]);
+            let ruling = by_rules(&patch, &planned, &authority(mode), &[], &Place::lexical);
+            assert!(ruling.is_asked(3), "{mode:?}");
+            let shown = review(7, &patch, &ruling, &BTreeMap::new(), Vec::new());
+            let asked = shown.files.iter().find(|file| file.path == "src/a.rs").unwrap();
+            assert_eq!(asked.why, ["it is asked: the plan does not name the file"]);
+        }
+    }
+
+    #[test]
+    fn new_executables_are_asked() {
+        let side = |mode: Option<u32>| Some(("src/run.sh".to_owned(), Side::new(b"x".as_slice(), mode)));
+        let planned = BTreeSet::from(["src/run.sh"]);
+        for (before, after, asks) in [
+            (None, side(Some(0o755)), true),
+            (None, side(None), false),
+            (None, side(Some(0o644)), false),
+            (side(Some(0o644)), side(Some(0o744)), true),
+            (side(Some(0o755)), side(Some(0o644)), true),
+            (side(Some(0o755)), None, true),
+        ] {
+            let change = FileChange { before, after, tier: Tier::Exact };
+            let patch = PatchSet::derive(vec![change.clone()]);
+            let ruling = by_rules(&patch, &planned, &authority(Mode::Auto), &[], &Place::lexical);
+            assert_eq!(ruling.asks(), asks, "{change:?}");
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+use crate::rules::Mode;
+
 /// A coding agent for small local models: deterministic evidence, narrow roles, and nothing is
 /// written until you have countersigned it.
 ///
@@ -14,6 +16,9 @@ use serde::Deserialize;
 pub struct Cli {
     #[command(flatten)]
     pub global: GlobalFlags,
+    /// Of the interactive session.
+    #[command(flatten)]
+    pub mode: ModeFlag,
     /// Of the interactive session.
     #[command(flatten)]
     pub model: RequestFlags,
@@ -43,6 +48,14 @@ pub struct GlobalFlags {
     /// $COUNTERSIGN_DATA_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+}
+
+/// How far to go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub struct ModeFlag {
+    /// How far to go without asking [default: ask, or `mode` of config.toml]
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
 }
 
 /// Flags that choose a server. Without any, countersign finds what runs on this machine.
@@ -136,10 +149,13 @@ Examples:
   countersign run \"make parse() accept an empty line\"
   countersign run --tag src/parse.py \"accept an empty line\"
   countersign run --check \"cargo test\" \"rename Config::load to Config::read\"
+  countersign run --mode auto \"…\"    apply what is exact, planned and not sensitive; ask the rest
+  countersign run --mode plan \"…\"    print the plan and stop
   countersign run --json \"…\" <ops.jsonl >events.jsonl
 
-Every change is shown hunk by hunk and applied only if you accept it; without a
-terminal nothing is accepted, the patch is printed, and the exit code is 4.")]
+Every change is shown hunk by hunk and applied only if you accept it, or if a rule of
+yours allows it (`countersign rules`). Without a terminal nobody can accept: if anything
+has to be asked nothing is applied, the patch is printed, and the exit code is 4.")]
     Run(RunArgs),
     /// Show the evidence for a request, without a model
     #[command(after_help = "\
@@ -174,7 +190,8 @@ Examples:
 
 Read are unified diffs, *** Begin Patch, SEARCH/REPLACE blocks, whole files under
 their paths, SYMBOL path name with its text, and LINES blocks. A place is found by
-its lines, not by numbers; what fits twice is refused. What is applied is in the
+its lines, not by numbers; what fits twice is refused, and so is what a rule of yours
+denies; nothing else is asked. What is applied is in the
 journal: `countersign undo` takes it back."
     )]
     Patch(PatchCommand),
@@ -283,11 +300,80 @@ Example:
         #[command(subcommand)]
         command: EvalCommand,
     },
+    /// Show what may be changed or run without asking, and explain a verdict
+    #[command(subcommand, after_help = RULES)]
+    Rules(RulesCommand),
     /// Print completions for a shell
     #[command(after_help = "\
 Example:
   countersign completions bash > ~/.local/share/bash-completion/completions/countersign")]
     Completions { shell: clap_complete::Shell },
+}
+
+const RULES: &str = "\
+Examples:
+  countersign rules list
+  countersign rules test src/main.rs
+  countersign rules test 'git status && rm -rf x'
+  countersign rules test --mode auto --json Cargo.lock
+
+Rules are in your config.toml:
+
+  mode = \"ask\"                  # ask, auto, plan or deny
+
+  [[rules]]
+  verdict = \"allow\"             # allow, ask or deny
+  path = \"src/**\"               # a glob over paths of the repository
+
+  [[rules]]
+  verdict = \"deny\"
+  run = [\"rm\", \"**\"]            # words: `*` is any word, `**` all that follow
+
+deny wins over ask, ask over allow; without a rule the answer is ask. A repository's
+countersign.toml can only add `ask` and `deny`.";
+
+/// What to do with rules.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// The mode, every rule with its file, and what is built in
+    List(RulesListArgs),
+    /// The verdict about a path or a command, and everything that led to it
+    #[command(after_help = "\
+Examples:
+  countersign rules test src/main.rs
+  countersign rules test -- cargo test --workspace
+  countersign rules test 'cargo test --workspace'
+  countersign rules test --run make
+
+One word is a path, several are a command. Nothing is run.")]
+    Test(RulesTestArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RulesListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub mode: ModeFlag,
+}
+
+#[derive(Debug, Args)]
+pub struct RulesTestArgs {
+    /// A path of the repository, or a command
+    #[arg(required = true, value_name = "PATH or ARGV")]
+    pub tested: Vec<String>,
+    /// Read one word as a command
+    #[arg(long, conflicts_with = "path")]
+    pub run: bool,
+    /// Read words with spaces as one path
+    #[arg(long)]
+    pub path: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub mode: ModeFlag,
 }
 
 #[derive(Debug, Args)]
@@ -352,6 +438,8 @@ pub struct RunArgs {
     /// Go on without this terminal; what is proposed waits for `countersign review`
     #[arg(long, conflicts_with = "json")]
     pub detach: bool,
+    #[command(flatten)]
+    pub mode: ModeFlag,
     #[command(flatten)]
     pub model: RequestFlags,
 }
@@ -442,6 +530,8 @@ pub struct PatchArgs {
     /// Where lines are in the file several times, take the first instead of refusing
     #[arg(long)]
     pub first_match: bool,
+    #[command(flatten)]
+    pub mode: ModeFlag,
 }
 
 #[derive(Debug, Args)]
@@ -607,6 +697,20 @@ impl Command {
             _ => None,
         }
     }
+
+    /// The mode that was typed, if the command knows one.
+    pub fn mode(&self) -> Option<Mode> {
+        let flag = match self {
+            Command::Run(arguments) => arguments.mode,
+            Command::Review(arguments) => arguments.mode,
+            Command::Patch(PatchCommand::Check(arguments)) => arguments.mode,
+            Command::Patch(PatchCommand::Apply(arguments)) => arguments.patch.mode,
+            Command::Rules(RulesCommand::List(arguments)) => arguments.mode,
+            Command::Rules(RulesCommand::Test(arguments)) => arguments.mode,
+            _ => return None,
+        };
+        flag.mode
+    }
 }
 
 #[derive(Debug, Args)]
@@ -649,6 +753,8 @@ pub struct ReviewArgs {
     /// Print JSON: the list, or one event a line with ops on stdin
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub mode: ModeFlag,
 }
 
 /// What to do with jobs.
@@ -711,6 +817,28 @@ mod tests {
             assert!(all.iter().all(|flag| !has(&[name], flag)), "{name}");
         }
         assert!(!has(&["patch", "apply"], "url"));
+    }
+
+    #[test]
+    fn a_mode_can_be_given_where_it_means_something() {
+        for words in [
+            &["run", "x"][..],
+            &["review"],
+            &["patch", "check"],
+            &["patch", "apply"],
+            &["rules", "list"],
+            &["rules", "test", "x"],
+        ] {
+            let words = [&["countersign"], words, &["--mode", "deny"]].concat();
+            let command = Cli::try_parse_from(&words).unwrap().command.unwrap();
+            assert_eq!(command.mode(), Some(Mode::Deny), "{words:?}");
+        }
+        let session = Cli::try_parse_from(["countersign", "--mode", "plan"]).unwrap();
+        assert_eq!(session.mode.mode, Some(Mode::Plan));
+        for words in [&["undo"][..], &["context", "x"], &["checks"], &["doctor"]] {
+            let words = [&["countersign"], words, &["--mode", "deny"]].concat();
+            assert!(Cli::try_parse_from(&words).is_err(), "{words:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use crate::check::declare::Declared;
@@ -14,6 +14,7 @@ use crate::check::{Check, Runner, Source};
 use crate::cli::{GlobalFlags, ProviderName, RequestFlags, ServerFlags};
 use crate::disk::{self, RepositoryData};
 use crate::provider::preset::{self, Preset};
+use crate::rules::{self, Authority, Mode, Rules, Written};
 use crate::turn::Tries;
 
 /// Evidence tokens of a request unless set otherwise: beyond it, small models lose more by length
@@ -33,6 +34,8 @@ pub struct Config {
     /// Folder with the user's own `roles/` and `prompts/`, if it exists.
     pub config_dir: PathBuf,
     pub model: ModelChoice,
+    /// The mode, and the owner's rules. A repository's own are added where it is worked on.
+    pub authority: Authority,
     /// Folder with what was measured about models.
     pub measurements: PathBuf,
     /// Tokens of evidence in a pack.
@@ -115,6 +118,9 @@ struct File {
     explorer_model: Option<String>,
     coder_model: Option<String>,
     evidence_tokens: Option<u32>,
+    mode: Option<Mode>,
+    #[serde(default)]
+    rules: Vec<Written>,
     candidates: Option<u32>,
     repairs: Option<u32>,
     #[serde(default)]
@@ -159,6 +165,18 @@ impl Environment {
 }
 
 impl Config {
+    /// The same with the mode of a flag, if there is one.
+    pub fn in_mode(mut self, mode: Option<Mode>) -> Config {
+        self.authority.mode = mode.unwrap_or(self.authority.mode);
+        self
+    }
+
+    /// How far to go without asking here: the owner's word, with what the repository tightens.
+    pub fn tightened(&self) -> Authority {
+        let rules = self.authority.rules.clone().tightened(rules::disk::repository(&self.root));
+        Authority { mode: self.authority.mode, rules }
+    }
+
     /// Resolves the configuration for one command. Without `flags` the command uses no model, and
     /// what is set up for one, such as the variable of a key, need not be there.
     ///
@@ -187,7 +205,11 @@ impl Config {
             .or_else(|| places.as_ref().map(|places| places.config_dir().to_owned()))
             .unwrap_or_else(|| data_dir.clone());
         let data_dir = absolute_outside(&data_dir, &root)?;
-        let file = read_file(&config_dir.join("config.toml"))?;
+        let path = config_dir.join("config.toml");
+        let mut file = read_file(&path)?;
+        let own = rules::written::owner(std::mem::take(&mut file.rules));
+        let own = own.map_err(|problem| anyhow!("in {}: {problem}", path.display()))?;
+        let mode = file.mode.unwrap_or_default();
         let color = environment.stderr_is_terminal && environment.get("NO_COLOR").is_none();
         let evidence_tokens = file.evidence_tokens.unwrap_or(DEFAULT_EVIDENCE_TOKENS);
         ensure!(evidence_tokens >= 100, "evidence_tokens must be at least 100");
@@ -222,6 +244,7 @@ impl Config {
                 None => ModelChoice::default(),
             },
             config_dir,
+            authority: Authority { mode, rules: Rules::of_owner(own) },
             evidence_tokens,
             tries,
             editor,
@@ -438,6 +461,10 @@ mod tests {
     fn mistakes_are_named() {
         fails("modle = \"x\"", ModelFlags::default(), "unknown field `modle`");
         fails("window = 100", ModelFlags::default(), "too small");
+        fails("mode = \"yolo\"", ModelFlags::default(), "unknown variant `yolo`");
+        fails("[[rules]]\nverdict = \"allow\"", ModelFlags::default(), "rule 1: it has neither");
+        let shell = "[[rules]]\nverdict = \"allow\"\nrun = \"git status && x\"";
+        fails(shell, ModelFlags::default(), "not a line for a shell");
         let scripted = ServerFlags { provider: Some(ProviderName::Scripted), ..ServerFlags::default() };
         fails("", scripted, "--script FILE");
     }

@@ -162,13 +162,15 @@ impl<W: Work> Engine<W> {
         let pending = self.running.as_mut().and_then(|running| running.pending.take());
         let (wrong, pending) = match pending {
             Some(Asked::Approval { approval, patch, reply }) => {
-                let known = |id: &u32| patch.ids().contains(id);
+                // Only what is asked; rules have decided the rest of the patch.
+                let asked = approval.files.iter().flat_map(|file| &file.hunks).map(|hunk| hunk.id);
+                let known = |id: &u32| asked.clone().any(|asked| asked == *id);
                 let wrong = if approval.id != id {
                     format!("approval {} is open, not {id}", approval.id)
                 } else if approval.digest != digest {
                     "the digest is not that of the patch that was shown".to_owned()
                 } else if let Some(hunk) = hunks.iter().find(|hunk| !known(hunk)) {
-                    format!("the patch has no hunk {hunk}")
+                    format!("there is no hunk {hunk} in what is asked")
                 } else {
                     return Some(reply);
                 };

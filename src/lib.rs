@@ -49,6 +49,7 @@ pub mod approval;
 pub mod check;
 pub mod edit;
 pub mod pending;
+pub mod rules;
 
 pub mod disk;
 pub mod events;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the two enums below. It changes when a reader of the old form would misread the new.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// What an observer may ask of the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -201,11 +201,16 @@ pub enum Event {
     RepairStarted { attempt: u32, of: u32 },
     /// The request was carried out several times; one result was chosen.
     CandidatesCompared { candidates: Vec<CandidateView> },
-    /// The turn waits for the owner; [`Op::Decide`] answers.
+    /// Rules or the mode have decided some files of a patch, or all of it. The others follow in an
+    /// [`Event::ApprovalNeeded`] with the same id if `asked` says so; nothing is written before it is
+    /// answered.
+    RulesDecided { approval: u64, files: Vec<RuledFile>, asked: bool },
+    /// The turn waits for the owner; [`Op::Decide`] answers. Without what rules have decided.
     ApprovalNeeded(Approval),
     /// A whole file of the open approval.
     FileShown { approval: u64, path: String, lines: Vec<String> },
-    /// What the owner said.
+    /// What was decided, and `by` whom: `owner`, or what decided (`rule: allow src/**`, `mode: auto`).
+    /// One event for each of them. What waits has nobody's yes: it is under the name that would decide.
     Decided {
         approval: u64,
         accepted: Vec<u32>,
@@ -343,6 +348,17 @@ pub struct FileReview {
     pub why: Vec<String>,
 }
 
+/// A file of a patch that is decided without asking.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuledFile {
+    #[serde(flatten)]
+    pub file: FileReview,
+    /// It will be applied; otherwise it is declined.
+    pub allowed: bool,
+    /// What decided, such as `rule: allow src/**` or `mode: deny`.
+    pub by: String,
+}
+
 /// What happens to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -395,6 +411,8 @@ pub struct Usage {
 pub enum Outcome {
     /// Approved changes are on the disk.
     Done { applied: u32, declined: u32, summary: String },
+    /// The mode is to stop after the plan; nothing was asked and nothing was written.
+    Planned { summary: String },
     /// Nothing was approved; nothing was written.
     Declined { reason: String },
     /// Hunks wait for a later review; what was approved is on the disk.
@@ -418,6 +436,7 @@ impl Outcome {
     pub fn word(&self) -> &'static str {
         match self {
             Outcome::Done { .. } => "done",
+            Outcome::Planned { .. } => "planned",
             Outcome::Declined { .. } => "declined",
             Outcome::Pending { .. } => "pending",
             Outcome::TakenBack { .. } => "taken back",
@@ -432,7 +451,7 @@ impl Outcome {
     /// The exit code of README's table.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Outcome::Done { .. } => 0,
+            Outcome::Done { .. } | Outcome::Planned { .. } => 0,
             Outcome::Declined { .. } | Outcome::Pending { .. } => 4,
             Outcome::NoValidChange { .. } | Outcome::Incomplete { .. } => 5,
             Outcome::ChecksFailed { .. } | Outcome::TakenBack { .. } => 6,

@@ -15,6 +15,7 @@ mod hostile;
 mod models;
 mod patch;
 mod roles;
+mod rules;
 #[cfg(target_os = "linux")]
 mod sandbox;
 mod terminal;

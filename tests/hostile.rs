@@ -112,6 +112,7 @@ fn arguments(command: &str) -> &'static [(&'static [&'static str], &'static str)
         "models" => &[(&["models", "list"], ""), (&["models", "show", "x"], "")],
         "checks" => &[(&["checks"], ""), (&["checks", "approve", "--all"], "")],
         "review" => &[(&["review", "--list"], ""), (&["review"], "")],
+        "rules" => &[(&["rules", "list"], ""), (&["rules", "test", "greeter/text.py"], "")],
         "jobs" => &[(&["jobs", "list"], "")],
         "eval" => &[(&["eval", "locate", "tasks.jsonl", "--repos", "."], "")],
         "completions" => &[(&["completions", "bash"], "")],

@@ -150,7 +150,9 @@ impl Case {
     fn sign(&self, patch: &PatchSet) -> Approved<PatchSet> {
         let accept = patch.ids().into_iter().collect();
         let decision = Decision { approval: 1, digest: patch.digest(), accept, ..Decision::default() };
-        approval::decide(patch, 1, &decision, &|_, _| None).unwrap().approved.unwrap()
+        let (none, authority) = (BTreeSet::new(), crate::rules::Authority::default());
+        let ruling = approval::by_rules(patch, &none, &authority, &[], &crate::rules::Place::lexical);
+        approval::decide(patch, 1, &ruling, &decision, &|_, _| None).unwrap().approved.unwrap()
     }
 
     fn apply(&self, patch: &PatchSet) -> Result<AppliedChange, ApplyError> {

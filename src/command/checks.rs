@@ -12,6 +12,7 @@ use crate::cli::{ChecksArgs, ChecksCommand, ChosenChecks};
 use crate::command::json;
 use crate::config::Config;
 use crate::failure::{Failure, OrUsage as _};
+use crate::rules::{Rules, Verdict};
 use crate::sanitize::visible;
 
 /// How much of a hash is shown.
@@ -88,8 +89,13 @@ fn available(config: &Config) -> (Vec<Check>, Vec<String>) {
 ///
 /// # Errors
 /// When the approvals cannot be read.
-pub fn ready(config: &Config) -> anyhow::Result<(Vec<Check>, Vec<String>)> {
+pub fn ready(config: &Config, rules: &Rules) -> anyhow::Result<(Vec<Check>, Vec<String>)> {
     let (all, mut notes) = available(config);
+    let (denied, all): (Vec<Check>, Vec<Check>) =
+        all.into_iter().partition(|check| rules.command(&check.argv) == Verdict::Deny);
+    notes.extend(denied.iter().map(|check| {
+        format!("not run, since it is denied ({}): `{}`", denial(check, rules), check.command_line())
+    }));
     let trust = Trust::open(&config.data.checks())?;
     let (ready, unready): (Vec<Check>, Vec<Check>) = all.into_iter().partition(|check| trust.allows(check));
     if !unready.is_empty() {
@@ -101,6 +107,23 @@ pub fn ready(config: &Config) -> anyhow::Result<(Vec<Check>, Vec<String>)> {
         ));
     }
     Ok((ready, notes))
+}
+
+/// A check that was typed, unless a rule denies it.
+///
+/// # Errors
+/// A rule that denies it, as a mistake of use.
+pub fn not_denied(check: Check, rules: &Rules) -> anyhow::Result<Check> {
+    if rules.command(&check.argv) != Verdict::Deny {
+        return Ok(check);
+    }
+    let message = format!("the check is denied ({}): `{}`", denial(&check, rules), check.command_line());
+    Err(Failure::usage(message, "`countersign rules test` explains it; --no-check runs none.").into())
+}
+
+/// What denies it.
+fn denial(check: &Check, rules: &Rules) -> String {
+    rules.explain_command(&check.argv).by
 }
 
 /// The hashes that are meant.

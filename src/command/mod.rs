@@ -13,6 +13,7 @@ mod jobs;
 mod models;
 mod patch;
 mod review;
+mod rules;
 mod run;
 mod session;
 mod sessions;
@@ -21,7 +22,7 @@ mod undo;
 
 use clap::CommandFactory as _;
 
-use crate::cli::{Cli, Command, RequestFlags};
+use crate::cli::{Cli, Command, ModeFlag, RequestFlags};
 use crate::config::{Config, Environment};
 use crate::failure::{Failure, OrUsage as _};
 
@@ -45,18 +46,22 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Fin
         Config::resolve(&cli.global, flags, environment).or_usage("`countersign --help` explains the flags.")
     };
     let Some(command) = cli.command else {
-        return session::session(&config(Some(&cli.model))?).await;
+        return session::session(&config(Some(&cli.model))?.in_mode(cli.mode.mode)).await;
     };
     if cli.model != RequestFlags::default() {
         let advice = "Write them after the command, as in `countersign run --model NAME \"…\"`.";
         return Err(Failure::usage("flags for a model stand before the command", advice).into());
+    }
+    if cli.mode != ModeFlag::default() {
+        let advice = "Write it after the command, as in `countersign run --mode auto \"…\"`.";
+        return Err(Failure::usage("--mode stands before the command", advice).into());
     }
     if let Command::Completions { shell } = command {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut script);
         return Ok(String::from_utf8_lossy(&script).into_owned().into());
     }
-    let config = config(command.model_flags().as_ref())?;
+    let config = config(command.model_flags().as_ref())?.in_mode(command.mode());
     match command {
         Command::Run(arguments) => run::run(&config, arguments).await,
         Command::Context(arguments) => context::context(&config, arguments).map(Finished::from),
@@ -72,6 +77,7 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Fin
         Command::Models(arguments) => models::models(&config, arguments).await.map(Finished::from),
         Command::Checks(arguments) => checks::checks(&config, arguments).map(Finished::from),
         Command::Eval { command } => eval::eval(&config, command).map(Finished::from),
+        Command::Rules(command) => rules::rules(&config, command).map(Finished::from),
         Command::Completions { .. } => unreachable!("handled above"),
     }
 }

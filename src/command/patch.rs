@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::apply::{self, Note};
-use crate::approval::{self, Guesses};
+use crate::approval::{self, Guesses, Ruling};
 use crate::cli::{PatchApplyArgs, PatchArgs, PatchCommand, PatchFormat};
 use crate::command::{Finished, json, undo};
 use crate::config::Config;
@@ -20,6 +20,7 @@ use crate::edit::parse::{self, Expected, Format};
 use crate::edit::{Overlay, PatchSet, Planned, Refusal};
 use crate::failure::{Failure, OrUsage as _};
 use crate::protocol::{AppliedFile, ChangeKind};
+use crate::rules;
 use crate::sanitize::{visible, visible_text};
 
 /// Most bytes of a patch; more is a mistake.
@@ -32,8 +33,15 @@ pub fn patch(config: &Config, command: PatchCommand) -> anyhow::Result<Finished>
     let text = read_input(std::io::stdin().lock())?;
     match command {
         PatchCommand::Check(arguments) => {
-            let (report, patch) = check(config, &arguments, &text)?;
-            let code = if patch.is_some() { 0 } else { NO_VALID_CHANGE };
+            let (mut report, patch) = check(config, &arguments, &text)?;
+            if let Some(patch) = &patch {
+                report.denials = ruling(config, patch).denials(patch);
+            }
+            let code = match (&patch, report.denials.is_empty()) {
+                (None, _) => NO_VALID_CHANGE,
+                (Some(_), false) => NEEDS_APPROVAL,
+                (Some(_), true) => 0,
+            };
             let text = if arguments.json { json(&report)? } else { report.render() };
             Ok(Finished { text, code })
         }
@@ -48,6 +56,8 @@ struct Report {
     files: Vec<FileReport>,
     /// Why nothing can be applied; empty if it can.
     refusals: Vec<Refusal>,
+    /// What rules or the mode deny, a line a file; nothing is applied then.
+    denials: Vec<String>,
     /// All of it as one unified diff.
     diff: String,
     /// Id of the change, once it is on the disk.
@@ -93,6 +103,7 @@ fn check(config: &Config, arguments: &PatchArgs, text: &str) -> anyhow::Result<(
         format,
         files: Vec::new(),
         refusals: Vec::new(),
+        denials: Vec::new(),
         diff: String::new(),
         change: None,
         applied: Vec::new(),
@@ -152,8 +163,14 @@ fn apply(config: &Config, arguments: &PatchApplyArgs, text: &str) -> anyhow::Res
         .into());
     };
     let guesses = if arguments.accept_similar { Guesses::Accepted } else { Guesses::Declined };
-    let Some(approved) = approval::by_command(&patch, guesses) else {
-        let text = if as_json { json(&report)? } else { report.render() + NEEDS_WORD };
+    let ruling = ruling(config, &patch);
+    report.denials = ruling.denials(&patch);
+    let Some(approved) = approval::by_command(&patch, &ruling, guesses) else {
+        let text = match (as_json, report.denials.is_empty()) {
+            (true, _) => json(&report)?,
+            (false, true) => report.render() + NEEDS_WORD,
+            (false, false) => report.render() + DENIED,
+        };
         return Ok(Finished { text, code: NEEDS_APPROVAL });
     };
     let summary = format!("patch from standard input, {} files", report.files.len());
@@ -164,6 +181,16 @@ fn apply(config: &Config, arguments: &PatchApplyArgs, text: &str) -> anyhow::Res
     Ok(Finished { text: if as_json { json(&report)? } else { report.render_applied() }, code: 0 })
 }
 
+/// What the mode and the rules deny of the patch. Whoever types `apply` answers whatever they ask.
+fn ruling(config: &Config, patch: &PatchSet) -> Ruling {
+    let authority = config.tightened();
+    let paths = patch.files().iter().flat_map(|file| [file.old_path(), file.path()]).collect();
+    approval::by_rules(patch, &paths, &authority, &[], &|path| rules::disk::place(&config.root, path))
+}
+
+const DENIED: &str = "\nNothing was written: a rule or the mode denies a part of it. `countersign rules test` explains \
+                      a path.\n";
+
 const NEEDS_WORD: &str = "\nNothing was written: a place was found by likeness alone. If it is the right one, apply \
                           again with --accept-similar.\n";
 
@@ -173,6 +200,9 @@ impl Report {
         let mut text = String::new();
         for refusal in &self.refusals {
             let _ = writeln!(text, "refused ({}): {}", code(refusal), visible_text(&refusal.to_string()));
+        }
+        for denial in &self.denials {
+            let _ = writeln!(text, "denied: {}", visible(denial));
         }
         for file in &self.files {
             let word = word(file.change);

@@ -38,14 +38,17 @@ pub async fn review(config: &Config, arguments: ReviewArgs) -> anyhow::Result<Fi
     };
     let typed = arguments.check.as_deref().map(Check::typed).transpose();
     let typed = typed.or_usage("Write one command and its arguments, such as --check \"cargo test\".")?;
+    let authority = config.tightened();
     let (checks, unready) = match typed {
-        Some(check) => (vec![check], Vec::new()),
-        None => checks::ready(config)?,
+        Some(check) => (vec![checks::not_denied(check, &authority.rules)?], Vec::new()),
+        None => checks::ready(config, &authority.rules)?,
     };
+    let unready: Vec<String> =
+        unready.into_iter().chain(authority.rules.problems().iter().cloned()).collect();
     apply::recover(&config.root, &config.data.journal())?;
     let (session, log) = SessionLog::create(&config.data.sessions(), &crate::clock::stamp())?;
     let (events, receiver) = Events::new(log);
-    let (mut signer, asked) = signer(config, events.clone(), session.clone(), checks);
+    let (mut signer, asked) = signer(config, authority, events.clone(), session.clone(), checks);
     events.emit(Event::SessionStarted {
         session: session.clone(),
         root: config.root.display().to_string(),

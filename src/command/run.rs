@@ -23,6 +23,7 @@ use crate::protocol::{Envelope, Event, Op, StartRequest};
 use crate::provider::record::Recorder;
 use crate::retrieve::{Library, Retriever};
 use crate::role::{self, Caller, Model, RoleSpec, Roles};
+use crate::rules::Authority;
 use crate::session::SessionLog;
 use crate::turn::{Desk, Signer, Tries};
 use crate::ui::{self, Colour, Ended, Settings};
@@ -171,11 +172,13 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
         window: connected.window,
         window_source: connected.window_source,
     });
+    let authority = config.tightened();
     let (checks, unready) = match how.wanted {
         Wanted::None => (Vec::new(), Vec::new()),
-        Wanted::Typed(check) => (vec![check], Vec::new()),
-        Wanted::Approved => checks::ready(config)?,
+        Wanted::Typed(check) => (vec![checks::not_denied(check, &authority.rules)?], Vec::new()),
+        Wanted::Approved => checks::ready(config, &authority.rules)?,
     };
+    let unready = unready.into_iter().chain(authority.rules.problems().iter().cloned());
     for note in connected.notes.into_iter().chain(recovered).chain(unready) {
         events.warn(note);
     }
@@ -199,7 +202,7 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
         };
         Ok(Caller { spec: spec.clone(), prompts: prompts.clone(), model, events: events.clone() })
     };
-    let (mut signer, asked) = signer(config, events.clone(), session.clone(), checks);
+    let (mut signer, asked) = signer(config, authority, events.clone(), session.clone(), checks);
     signer.retriever = Some(retriever.clone());
     signer.asks_after_failure = how.asks_after_failure;
     let desk = Desk {
@@ -222,6 +225,7 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
 /// The way to the owner and to the disk, with the end at which the engine hears what is asked.
 pub fn signer(
     config: &Config,
+    authority: Authority,
     events: Events,
     session: String,
     checks: Vec<Check>,
@@ -233,6 +237,7 @@ pub fn signer(
         root: config.root.clone(),
         journal: config.data.journal(),
         pending: PendingStore::in_folder(&config.data.pending()),
+        authority,
         checks,
         runner: config.runner.clone(),
         retriever: None,

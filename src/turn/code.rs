@@ -18,6 +18,7 @@ use crate::message::{EditFormat, Region, Step, StepAction, StepRequest};
 use crate::protocol::Event;
 use crate::region::{self, Place};
 use crate::role::{Budget, CallError};
+use crate::rules;
 use crate::turn::format::Target;
 use crate::turn::{Desk, Job, Stop};
 
@@ -99,12 +100,25 @@ impl Work<'_> {
     /// without it.
     async fn run(&mut self) -> Result<Result<Vec<String>, String>, Stop> {
         let step = self.step;
+        if let Some(reason) = self.denied() {
+            return Ok(Err(reason));
+        }
         let fixed = match step.action {
             StepAction::Delete => Edit::Delete { path: step.file.clone() },
             StepAction::Rename => Edit::Rename { from: step.file.clone(), to: step.target.clone() },
             StepAction::Edit | StepAction::Create => return self.code().await,
         };
         Ok(self.propose(&[fixed], None).map_err(|refusals| joined(&refusals)))
+    }
+
+    /// Why a rule denies a path of the step. Nobody is asked for an edit that could not be applied.
+    fn denied(&self) -> Option<String> {
+        let paths = [&self.step.file, &self.step.target].into_iter().filter(|path| !path.is_empty());
+        let denies = |path: &String| {
+            let by = self.desk.signer.authority.denies(&rules::disk::place(&self.desk.root, path))?;
+            Some(format!("{path} may not be changed ({by})"))
+        };
+        paths.into_iter().find_map(denies)
     }
 
     async fn code(&mut self) -> Result<Result<Vec<String>, String>, Stop> {

@@ -1,9 +1,9 @@
 //! One request, from pack to verification. It must not know who is watching.
 //!
 //! Read `run` as the list in the design: evidence, plan (with the Explorer's findings), one step
-//! after the other into the overlay, check on a scratch copy, approval, apply, check in the tree.
-//! Everything before the approval can be cancelled at any await; apply is never cancelled once it
-//! began.
+//! after the other into the overlay, check on a scratch copy, rules, approval, apply, check in the
+//! tree. Everything before the approval can be cancelled at any await; apply is never cancelled once
+//! it began.
 
 mod code;
 mod evidence;
@@ -24,6 +24,7 @@ use crate::message::{EditFormat, ExploreRequest, Finding, Plan, PlanRequest, Pla
 use crate::protocol::{Event, Outcome, StartRequest, StepView, Usage};
 use crate::retrieve::Retriever;
 use crate::role::{Architect, CallError, Coder, Explorer, Model, Roles};
+use crate::rules::Mode;
 
 use evidence::Gathered;
 pub(crate) use evidence::reasons;
@@ -152,6 +153,9 @@ async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = T>) ->
 async fn propose(desk: &Desk, request: StartRequest) -> Result<(Maker<'_>, sign::Proposal), Stop> {
     let gathered = evidence::gather(desk, &request).await?;
     let plan = plan(desk, &request, &gathered).await?;
+    if desk.signer.authority.mode == Mode::Plan {
+        return Err(Stop::Outcome(Outcome::Planned { summary: plan.summary }));
+    }
     let maker = Maker { desk, job: Job { request, gathered, plan } };
     let proposal = maker.propose().await?;
     Ok((maker, proposal))

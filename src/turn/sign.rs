@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{self, ApplyError, Extent, Note, Which};
-use crate::approval::{self, Approved, Verdict};
+use crate::approval::{self, Approved, Ruling, Verdict};
 use crate::check::scratch::Workspace;
 use crate::check::{self, Check, Place, Ran, Runner};
 use crate::edit::{Overlay, PatchSet, grammar};
@@ -28,6 +28,7 @@ use crate::protocol::{
     StartRequest, Usage,
 };
 use crate::retrieve::Retriever;
+use crate::rules::{self, Authority, Mode};
 use crate::turn::make::Maker;
 use crate::turn::{Stop, unless};
 
@@ -39,6 +40,8 @@ pub struct Signer {
     pub root: PathBuf,
     pub journal: PathBuf,
     pub pending: PendingStore,
+    /// How far it goes without asking.
+    pub authority: Authority,
     /// Checks that may run, in this order.
     pub checks: Vec<Check>,
     pub runner: Runner,
@@ -94,6 +97,17 @@ impl Proposal {
         paths.map(|path| (path.to_owned(), self.why.of(path))).collect()
     }
 
+    /// The paths that the plan names; none for a patch whose plan is not known any more.
+    fn planned(&self) -> BTreeSet<&str> {
+        match &self.why {
+            Why::Noted(_) => BTreeSet::new(),
+            Why::Planned { steps, .. } => {
+                let paths = steps.iter().flat_map(|step| [step.file.as_str(), step.target.as_str()]);
+                paths.filter(|path| !path.is_empty()).collect()
+            }
+        }
+    }
+
     /// What its owner made of it. Checks spoke of another patch then.
     fn revise(&mut self, revision: Revision) -> Result<(), String> {
         match revision.change {
@@ -118,9 +132,10 @@ impl Proposal {
     }
 }
 
-/// What the owner said.
-enum Ruling {
-    Decided(Verdict),
+/// What rules and the owner said.
+enum Answer {
+    /// With what was denied, a line a file.
+    Decided(Verdict, Vec<String>),
     SentBack(Decision),
 }
 
@@ -133,20 +148,22 @@ pub(super) async fn settle(
 ) -> Result<Outcome, Stop> {
     let mut applied = 0;
     let mut failure: Option<String> = None;
+    // What was asked once is asked in every later version, whatever would allow that one.
+    let mut asked_before = BTreeSet::new();
     loop {
-        let Some(ruling) = unless(cancel, signer.ask(&mut proposal)).await else {
+        let Some(answer) = unless(cancel, signer.ask(&mut proposal, &mut asked_before)).await else {
             return Ok(failure.map_or(Outcome::Cancelled, |reason| Outcome::ChecksFailed { reason }));
         };
-        let verdict = match (ruling?, maker) {
-            (Ruling::Decided(verdict), _) => verdict,
-            (Ruling::SentBack(decision), Some(maker)) => {
+        let (verdict, denials) = match (answer?, maker) {
+            (Answer::Decided(verdict, denials), _) => (verdict, denials),
+            (Answer::SentBack(decision), Some(maker)) => {
                 match unless(cancel, maker.sent_back(proposal, &decision)).await {
                     Some(made) => proposal = made?,
                     None => return Ok(Outcome::Cancelled),
                 }
                 continue;
             }
-            (Ruling::SentBack(_), None) => {
+            (Answer::SentBack(_), None) => {
                 signer
                     .events
                     .warn("there is no model here to send it back to; decide about the patch as it is");
@@ -158,9 +175,7 @@ pub(super) async fn settle(
             return Ok(match (waiting, failure) {
                 (_, Some(reason)) => Outcome::ChecksFailed { reason },
                 (Some((id, pending)), None) => Outcome::Pending { applied, pending, id },
-                (None, None) => {
-                    Outcome::Declined { reason: "no hunk was accepted; nothing was written".into() }
-                }
+                (None, None) => Outcome::Declined { reason: declined(&denials) },
             });
         };
 
@@ -212,18 +227,52 @@ pub(super) async fn settle(
     }
 }
 
+/// Why nothing is applied.
+fn declined(denials: &[String]) -> String {
+    let reason = "no hunk was accepted; nothing was written";
+    match denials {
+        [] => reason.to_owned(),
+        denials => format!("{reason}. Denied: {}", denials.join(", ")),
+    }
+}
+
 impl Signer {
     fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Shows a proposal to its owner until they decide or send it back.
-    async fn ask(&self, proposal: &mut Proposal) -> Result<Ruling, Stop> {
+    /// What mode and rules say of the patch as it is now, with its checks.
+    fn ruling(&self, proposal: &Proposal, asked_before: &BTreeSet<String>) -> Ruling {
+        let place = |path: &str| rules::disk::place(&self.root, path);
+        let (patch, planned) = (&proposal.patch, proposal.planned());
+        approval::by_rules(patch, &planned, &self.authority, &proposal.checks, &place)
+            .asking_again(patch, asked_before)
+    }
+
+    /// Lets rules decide their part of a proposal, and shows the rest to its owner until they decide or
+    /// send it back. Nobody is asked if nothing is left.
+    async fn ask(
+        &self,
+        proposal: &mut Proposal,
+        asked_before: &mut BTreeSet<String>,
+    ) -> Result<Answer, Stop> {
         let (mut replaces, mut refused) = (None, None);
         loop {
             let id = self.next_id();
-            let mut approval =
-                approval::review(id, &proposal.patch, &proposal.why(), proposal.checks.clone());
+            let ruling = self.ruling(proposal, asked_before);
+            let why = proposal.why();
+            let files = ruling.decided(&proposal.patch, &why);
+            if !files.is_empty() {
+                self.events.emit(Event::RulesDecided { approval: id, files, asked: ruling.asks() });
+            }
+            let denials = ruling.denials(&proposal.patch);
+            if !ruling.asks() {
+                let verdict = approval::without_asking(&proposal.patch, &ruling, &grammar::syntax);
+                let verdict = verdict.context("the ruling does not fit")?;
+                return Ok(Answer::Decided(self.decided(id, verdict), denials));
+            }
+            let mut approval = approval::review(id, &proposal.patch, &ruling, &why, proposal.checks.clone());
+            asked_before.extend(approval.files.iter().map(|file| file.path.clone()));
             (approval.replaces, approval.refused) = (replaces, refused.take());
             approval.candidates.clone_from(&proposal.candidates);
             let (reply, answer) = oneshot::channel();
@@ -231,12 +280,14 @@ impl Signer {
             self.owner.send(asked).await.ok().context("the engine is gone")?;
             match answer.await.context("the engine ended while a patch waited for its owner")? {
                 Reply::Decide(decision) if decision.feedback.is_empty() => {
-                    return Ok(Ruling::Decided(self.decided(&proposal.patch, id, &decision)?));
+                    let verdict = approval::decide(&proposal.patch, id, &ruling, &decision, &grammar::syntax);
+                    let verdict = verdict.context("the decision does not fit")?;
+                    return Ok(Answer::Decided(self.decided(id, verdict), denials));
                 }
                 Reply::Decide(decision) => {
                     let feedback = decision.feedback.clone();
                     self.events.emit(Event::SentBack { approval: id, feedback });
-                    return Ok(Ruling::SentBack(decision));
+                    return Ok(Answer::SentBack(decision));
                 }
                 Reply::Revise(revision) => {
                     refused = proposal.revise(revision).err();
@@ -246,9 +297,8 @@ impl Signer {
         }
     }
 
-    fn decided(&self, patch: &PatchSet, id: u64, decision: &Decision) -> Result<Verdict, Stop> {
-        let verdict =
-            approval::decide(patch, id, decision, &grammar::syntax).context("the decision does not fit")?;
+    /// Tells what was decided, and by what.
+    fn decided(&self, id: u64, verdict: Verdict) -> Verdict {
         if !verdict.stale.is_empty() {
             let hunks: Vec<String> = verdict.stale.iter().map(u32::to_string).collect();
             self.events.warn(format!(
@@ -256,14 +306,11 @@ impl Signer {
                 hunks.join(", ")
             ));
         }
-        self.events.emit(Event::Decided {
-            approval: id,
-            accepted: verdict.accepted.clone(),
-            declined: verdict.declined.clone(),
-            pending: verdict.pending.clone(),
-            by: "owner".into(),
-        });
-        Ok(verdict)
+        for share in verdict.shares.clone() {
+            let (accepted, declined, pending) = (share.accepted, share.declined, share.pending);
+            self.events.emit(Event::Decided { approval: id, accepted, declined, pending, by: share.by });
+        }
+        verdict
     }
 
     /// Keeps hunks for a later review, over the tree with the accepted ones in it; gives their id and
@@ -447,8 +494,8 @@ async fn review(signer: &Signer, waiting: Waiting, cancel: &CancellationToken) -
         proposal.checks = again.into_iter().map(|ran| ran.result).collect();
     }
     let outcome = settle(signer, None, proposal, cancel).await?;
-    // What is left of it waits under a new id.
-    if !matches!(outcome, Outcome::Cancelled) {
+    // What is left of it waits under a new id. A mode that applies nothing only shows what waits.
+    if !matches!(outcome, Outcome::Cancelled) && !matches!(signer.authority.mode, Mode::Deny | Mode::Plan) {
         signer.pending.remove(&waiting.id)?;
     }
     Ok(outcome)

@@ -28,7 +28,9 @@ use self::stream::Stream;
 use self::view::View;
 use super::text::{Line, Tone, count, meter, thousands};
 use super::{Audience, Ended, Settings, Stdout, unified};
-use crate::protocol::{AfterFailure, Approval, CheckPlace, Choice, Decision, Envelope, Event, Op};
+use crate::protocol::{
+    AfterFailure, Approval, CheckPlace, Choice, Decision, Envelope, Event, FileReview, Op, Outcome, RuledFile,
+};
 
 /// How long a second Ctrl-C waits for the engine to leave by itself: long enough to finish or take
 /// back an apply that is under way.
@@ -100,6 +102,10 @@ struct Front {
     earlier: Option<Review>,
     /// Ops on their way; sending must never keep this loop from listening.
     outbox: VecDeque<Op>,
+    /// Files that rules decided, with the approval they belong to.
+    ruled: (u64, Vec<RuledFile>),
+    /// What standard output gets if the turn ends with the plan.
+    plan: Vec<Line>,
     began: bool,
     stops: u32,
     grace: Duration,
@@ -118,6 +124,8 @@ impl Front {
             question: None,
             earlier: None,
             outbox: VecDeque::new(),
+            ruled: (0, Vec::new()),
+            plan: Vec::new(),
             began: false,
             stops: 0,
             grace: GRACE,
@@ -194,6 +202,10 @@ impl Front {
             Event::ApprovalNeeded(next) if approval.is_some() && next.replaces == approval => {
                 self.replaced(next, wishes);
             }
+            // It was shown with the approval that is being revised; only the numbers of hunks may differ.
+            Event::RulesDecided { approval, files, asked: true } if same(&self.ruled.1, &files) => {
+                self.ruled = (approval, files);
+            }
             Event::FileShown { .. } | Event::Refused { .. } if open.reply.is_none() => {
                 let lines = self.view.lines(&event, self.settings.columns());
                 open.page.extend(lines);
@@ -241,10 +253,22 @@ impl Front {
         let lines = self.view.lines(&event, columns);
         self.screen.print(&lines);
         match event {
+            Event::RulesDecided { approval, files, asked } => {
+                self.rules_decided(approval, files, asked, columns)
+            }
             Event::ApprovalNeeded(approval) => self.approval(approval, columns, wishes),
+            Event::PlanReady { .. } => self.plan = lines,
             Event::ChoiceNeeded { choice, options, .. } => self.choice(choice, options, wishes),
             Event::TurnStarted { .. } => self.began = true,
-            Event::TurnFinished { outcome, .. } => self.ended = Some(Ended::Turn(outcome)),
+            Event::TurnFinished { outcome, .. } => {
+                if let Outcome::Planned { .. } = outcome
+                    && self.has_reader()
+                {
+                    let plan: String = self.plan.iter().map(|line| line.text() + "\n").collect();
+                    self.give_out(&plan, columns);
+                }
+                self.ended = Some(Ended::Turn(outcome));
+            }
             Event::Refused { reason } if !self.began => self.ended = Some(Ended::Refused(reason)),
             _ => {}
         }
@@ -341,20 +365,44 @@ impl Front {
         }
     }
 
-    /// Nobody can sign: gives out the patch and leaves all of it pending.
-    fn leave_unseen(&mut self, approval: &Approval, columns: usize) {
-        let patch = unified::patch(approval);
+    /// Whether standard output is for somebody who does not see the screen.
+    fn has_reader(&self) -> bool {
+        self.settings.stdout == Stdout::Data || self.settings.audience == Audience::Nobody
+    }
+
+    /// Remembers what rules decided. If that applies nothing and nobody is asked, the patch is given
+    /// out: it is all that comes of the turn.
+    fn rules_decided(&mut self, approval: u64, files: Vec<RuledFile>, asked: bool, columns: usize) {
+        if !asked && self.has_reader() && files.iter().all(|file| !file.allowed) {
+            let files: Vec<FileReview> = files.iter().map(|file| file.file.clone()).collect();
+            self.give_out(&unified::files(&files), columns);
+        }
+        self.ruled = (approval, files);
+    }
+
+    /// Text for standard output: exact for a program, escaped on a screen.
+    fn give_out(&mut self, text: &str, columns: usize) {
         let written = match self.settings.stdout {
-            Stdout::Data => self.screen.data(&patch),
+            Stdout::Data => self.screen.data(text),
             Stdout::Screen => {
-                let lines = patch.lines().map(|line| Line::new(Tone::Plain, line).text() + "\n");
+                let lines = text.lines().map(|line| Line::new(Tone::Plain, line).text() + "\n");
                 self.screen.data(&lines.collect::<String>())
             }
         };
         if let Err(error) = written {
-            let text = format!("warning: the patch could not be written to standard output: {error}");
+            let text = format!("warning: standard output could not be written: {error}");
             self.screen.print(&Line::new(Tone::Warning, &text).wrap(columns, 2));
         }
+    }
+
+    /// Nobody can sign: gives out the whole patch, with what rules decided, and leaves all of it pending.
+    fn leave_unseen(&mut self, approval: &Approval, columns: usize) {
+        let mut files = approval.files.clone();
+        if self.ruled.0 == approval.id {
+            files.extend(self.ruled.1.iter().map(|ruled| ruled.file.clone()));
+        }
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        self.give_out(&unified::files(&files), columns);
         let hunks = approval.files.iter().map(|file| file.hunks.len() as u64).sum();
         let text = format!(
             "approval needed for {}, and nobody can answer here: the patch is on standard output and \
@@ -485,6 +533,18 @@ impl Front {
             (Reply::Key(_), About::Review(_)) => self.advance(wishes),
         }
     }
+}
+
+/// Whether the same was decided about the same lines.
+fn same(one: &[RuledFile], other: &[RuledFile]) -> bool {
+    let lines = |file: &RuledFile| -> Vec<Vec<String>> {
+        file.file.hunks.iter().map(|hunk| hunk.lines.clone()).collect()
+    };
+    let alike = |(one, other): (&RuledFile, &RuledFile)| {
+        (&one.file.path, one.allowed, &one.by) == (&other.file.path, other.allowed, &other.by)
+            && lines(one) == lines(other)
+    };
+    one.len() == other.len() && one.iter().zip(other).all(alike)
 }
 
 /// The answer to the open question; never, when there is none.

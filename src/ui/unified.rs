@@ -11,7 +11,12 @@ use crate::protocol::{Approval, ChangeKind, FileReview, HunkReview};
 /// All files of an approval as one patch in git's format. Modes are not part of an approval, so
 /// that new and deleted files are given as plain ones.
 pub fn patch(approval: &Approval) -> String {
-    approval.files.iter().map(file).collect()
+    files(&approval.files)
+}
+
+/// The same for some files.
+pub fn files(files: &[FileReview]) -> String {
+    files.iter().map(file).collect()
 }
 
 fn file(file: &FileReview) -> String {

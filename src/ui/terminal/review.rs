@@ -9,7 +9,7 @@ mod prompt;
 
 use std::collections::BTreeSet;
 
-pub use self::page::{check, output};
+pub use self::page::{check, output, tier, title};
 pub use self::prompt::{Answer, KEYS, Key, Prompt};
 use crate::protocol::{Approval, Decision, Feedback, FileReview, HunkChange, HunkReview, Revision, Show};
 use crate::ui::text::{Line, Tone, count};

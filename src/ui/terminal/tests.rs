@@ -107,6 +107,25 @@ fn approval() -> Event {
     Event::ApprovalNeeded(Approval { id: 9, digest: "d9".into(), files: vec![file], ..Approval::default() })
 }
 
+/// A file of the same approval that is decided without asking.
+fn ruled(path: &str, allowed: bool, asked: bool) -> Event {
+    let hunk = HunkReview {
+        id: 3,
+        header: "@@ -1 +1 @@".into(),
+        lines: vec!["-c\u{1b}[2J".into(), "+d".into()],
+        tier: "exact".into(),
+    };
+    let file = FileReview {
+        old_path: path.into(),
+        path: path.into(),
+        change: ChangeKind::Modify,
+        hunks: vec![hunk],
+        why: vec![],
+    };
+    let file = RuledFile { file, allowed, by: "rule: allow b*\u{1b}".into() };
+    Event::RulesDecided { approval: 9, files: vec![file], asked }
+}
+
 fn started() -> Event {
     Event::TurnStarted { turn: 1, request: crate::protocol::StartRequest { text: "x".into(), tags: vec![] } }
 }
@@ -148,11 +167,13 @@ async fn hunks_are_decided_one_by_one() {
 async fn with_nobody_there_the_patch_is_printed_and_left_pending() {
     let mut stage = stage(Audience::Nobody);
     stage.tell(started());
+    stage.tell(ruled("b.rs", true, true));
     stage.tell(approval());
     assert_eq!(stage.op().await, left());
     let outcome = Outcome::Declined { reason: "nobody".into() };
     stage.tell(finished(outcome.clone()));
     assert_eq!(stage.front.await.unwrap(), Ended::Turn(outcome));
+    assert!(stage.data.text().contains("--- a/b.rs\n"), "the whole patch, with what rules allow");
     assert!(stage.data.text().starts_with("diff --git a/a.rs b/a.rs\n--- a/a.rs\n"), "{}", stage.data.text());
     assert!(stage.data.text().contains("-a\u{1b}[2J\n"), "data is exact");
     assert!(stage.people.text().contains("`countersign review` decides"), "{}", stage.people.text());
@@ -252,6 +273,47 @@ async fn events_wait_until_the_question_is_answered() {
         "{}",
         stage.people.text()
     );
+}
+
+#[tokio::test]
+async fn what_rules_decide_is_shown_whole_and_given_out_if_nothing_is_applied() {
+    for (audience, allowed, given) in [
+        (Audience::Nobody, false, true),
+        (Audience::Nobody, true, false),
+        (Audience::Person, false, true),
+        (Audience::Person, true, false),
+    ] {
+        let stage = stage(audience);
+        stage.tell(started());
+        stage.tell(ruled("b.rs", allowed, false));
+        let outcome = Outcome::Declined { reason: "mode".into() };
+        stage.tell(finished(outcome.clone()));
+        assert_eq!(stage.front.await.unwrap(), Ended::Turn(outcome));
+        let people = stage.people.text();
+        let said = if allowed { "applied without asking, by rule" } else { "declined, by rule" };
+        assert!(people.contains(said) && people.contains("+ d"), "{people}");
+        assert!(!people.contains('\u{1b}'), "{people}");
+        assert_eq!(stage.data.text().contains("+++ b/b.rs"), given, "{}", stage.data.text());
+    }
+}
+
+#[tokio::test]
+async fn a_plan_that_is_the_end_of_a_turn_is_given_out() {
+    let stage = stage(Audience::Nobody);
+    stage.tell(started());
+    let step = crate::protocol::StepView {
+        action: "edit".into(),
+        file: "a\u{1b}.rs".into(),
+        symbol: None,
+        target: None,
+        task: "do it".into(),
+    };
+    stage.tell(Event::PlanReady { summary: "the sum".into(), steps: vec![step] });
+    stage.tell(finished(Outcome::Planned { summary: "the sum".into() }));
+    assert!(matches!(stage.front.await.unwrap(), Ended::Turn(Outcome::Planned { .. })));
+    let data = stage.data.text();
+    assert!(data.contains("plan: the sum") && data.contains("edit a") && data.contains("do it"), "{data}");
+    assert!(!data.contains('\u{1b}'), "{data}");
 }
 
 #[tokio::test]

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::review::{check, output};
+use super::review::{check, output, tier, title};
 use crate::protocol::{
-    AppliedFile, CandidateView, ChangeKind, CheckPlace, Event, HunkReview, LedgerRow, Outcome, SnippetView,
-    StepView, Usage,
+    AppliedFile, CandidateView, ChangeKind, CheckPlace, Event, HunkReview, LedgerRow, Outcome, RuledFile,
+    SnippetView, StepView, Usage,
 };
+use crate::ui::diff;
 use crate::ui::text::{Line, Tone, count, duration, meter, thousands};
 
 /// A model call that has begun.
@@ -143,6 +144,7 @@ impl View {
                     page.lines.extend(output(&result.output_tail, columns));
                 }
             }
+            Event::RulesDecided { files, .. } => files.iter().for_each(|file| page.ruled(file)),
             Event::RepairStarted { attempt, of } => {
                 let text = format!("repair {attempt} of {of}: the coder gets the output of the check");
                 page.add(2, Line::new(Tone::Heading, &text));
@@ -264,6 +266,22 @@ impl Page {
         }
     }
 
+    /// A file that is decided without asking: by what, and every line of it.
+    fn ruled(&mut self, file: &RuledFile) {
+        let (tone, said) = match file.allowed {
+            true => (Tone::Warning, "applied without asking"),
+            false => (Tone::Bad, "declined"),
+        };
+        self.lines.push(Line::default());
+        self.add(2, title(&file.file));
+        let by = Line::new(tone, "  ").and(tone, said).and(Tone::Plain, ", by ").and(Tone::Plain, &file.by);
+        self.add(4, by);
+        for hunk in &file.file.hunks {
+            self.add(2, Line::new(Tone::Heading, &hunk.header).join(tier(hunk)));
+            self.lines.extend(diff::hunk(hunk, self.columns));
+        }
+    }
+
     fn plan(&mut self, summary: &str, steps: &[StepView]) {
         self.labelled(Tone::Heading, "plan: ", summary);
         for (at, step) in steps.iter().enumerate() {
@@ -360,6 +378,10 @@ impl Page {
                     format!("incomplete: {} applied, {declined} declined", count((*applied).into(), "hunk"));
                 self.add(2, Line::new(Tone::Warning, &text));
                 self.labelled(Tone::Bad, "left out: ", reason);
+            }
+            Outcome::Planned { summary } => {
+                self.add(2, Line::new(Tone::Good, "planned, and mode plan stops here"));
+                self.text(2, summary);
             }
             Outcome::Declined { reason } => self.labelled(Tone::Warning, "declined: ", reason),
             Outcome::Pending { applied, pending, id } => {

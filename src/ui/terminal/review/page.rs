@@ -47,7 +47,7 @@ pub fn why(approval: &Approval, file: &FileReview, columns: usize) -> Vec<Line> 
     lines
 }
 
-fn title(file: &FileReview) -> Line {
+pub fn title(file: &FileReview) -> Line {
     let (verb, tone) = match file.change {
         ChangeKind::Create => ("create", Tone::Strong),
         ChangeKind::Modify => ("change", Tone::Strong),
@@ -62,7 +62,7 @@ fn title(file: &FileReview) -> Line {
 }
 
 /// How the hunk was placed; anything but an exact match is worth a second look.
-fn tier(hunk: &HunkReview) -> Line {
+pub fn tier(hunk: &HunkReview) -> Line {
     let tone = if hunk.tier == "exact" { Tone::Dim } else { Tone::Warning };
     match hunk.tier.is_empty() {
         true => Line::default(),
