@@ -461,3 +461,41 @@ fn a_ruling_of_an_older_tree_applies_to_no_newer_one() {
     assert_eq!(place.read("greeter/cli.py"), "mine now\n");
     assert!(!place.exists("Makefile"));
 }
+
+#[test]
+fn a_denied_check_is_not_run() {
+    let config =
+        "mode = \"auto\"\n[[checks]]\nrun = \"false\"\n[[rules]]\nverdict = \"deny\"\nrun = [\"false\"]\n";
+    let place = configured(config);
+    place.run(&["checks", "approve", "--all"]).succeeds();
+    let run = place.run_json(&exact(), &["version 2.0"], nobody).exits(0);
+    let denied = "not run, since it is denied (rule: deny run false): `false`";
+    run.find(|event| match event {
+        Event::Warning { text } if text.contains(denied) => Some(()),
+        _ => None,
+    });
+    headless(&place, &exact(), &["--check", "false", "x"])
+        .fails(2, "the check is denied (rule: deny run false)");
+}
+
+#[test]
+fn what_waited_is_held_against_the_rules_of_today() {
+    let place = Place::new(GREETER);
+    let before = place.tree();
+    headless(&place, &exact(), &["version 2.0"]).fails(4, "nobody can answer");
+    // A mode that applies nothing shows what waits and leaves it there.
+    let run = place.run(&["review", "--mode", "deny"]);
+    assert_eq!(run.code, 4, "{run:#?}");
+    assert!(run.stdout.contains("+    return \"2.0\""), "{}", run.stdout);
+    // No plan is known any more, so that a mode and a rule allow nothing.
+    std::fs::write(
+        place.config().join("config.toml"),
+        "mode = \"auto\"\n[[rules]]\nverdict = \"allow\"\npath = \"**\"",
+    )
+    .unwrap();
+    place.run(&["review"]).fails(4, "nobody can answer");
+    std::fs::write(place.config().join("config.toml"), "[[rules]]\nverdict = \"deny\"\npath = \"greeter/\"")
+        .unwrap();
+    place.run(&["review"]).fails(4, "rule: deny greeter/");
+    assert_eq!(place.tree(), before);
+}
