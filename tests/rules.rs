@@ -479,6 +479,16 @@ fn a_denied_check_is_not_run() {
 }
 
 #[test]
+fn a_repository_cannot_stop_the_check_that_would_fail_on_it() {
+    let place = configured("mode = \"auto\"\n[[checks]]\nrun = \"false\"\n");
+    place.write("countersign.toml", "[[rules]]\nverdict = \"deny\"\nrun = [\"false\"]\n");
+    place.run(&["checks", "approve", "--all"]).succeeds();
+    let before = place.tree();
+    headless(&place, &exact(), &["--repairs", "0", "version 2.0"]).fails(4, "nobody can answer");
+    assert_eq!(place.tree(), before);
+}
+
+#[test]
 fn what_waited_is_held_against_the_rules_of_today() {
     let place = Place::new(GREETER);
     let before = place.tree();

@@ -173,10 +173,12 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
         window_source: connected.window_source,
     });
     let authority = config.tightened();
+    // Not the repository's rules: a check that it could stop would not be there to fail.
+    let own = &config.authority.rules;
     let (checks, unready) = match how.wanted {
         Wanted::None => (Vec::new(), Vec::new()),
-        Wanted::Typed(check) => (vec![checks::not_denied(check, &authority.rules)?], Vec::new()),
-        Wanted::Approved => checks::ready(config, &authority.rules)?,
+        Wanted::Typed(check) => (vec![checks::not_denied(check, own)?], Vec::new()),
+        Wanted::Approved => checks::ready(config, own)?,
     };
     let unready = unready.into_iter().chain(authority.rules.problems().iter().cloned());
     for note in connected.notes.into_iter().chain(recovered).chain(unready) {
