@@ -60,13 +60,7 @@ impl Anthropic {
         limits: Limits,
     ) -> Result<Anthropic, ProviderError> {
         let address = Address::parse(base)?;
-        let key = key.filter(|key| !key.expose_secret().trim().is_empty());
-        if key.as_ref().is_some_and(|key| header(key).is_none()) {
-            return Err(ProviderError::Address {
-                address: address.shown().to_owned(),
-                why: "its API key holds characters that no key has, such as a line end".to_owned(),
-            });
-        }
+        let key = http::usable_key(&address, key, |key| header(key).is_some())?;
         let http = http::client(&address, &limits)?;
         let without_temperature = AtomicBool::new(false);
         let inner = Inner { address, key, http, model: model.to_owned(), limits, without_temperature };

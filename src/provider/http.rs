@@ -8,6 +8,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::Url;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::error::{ProviderError, excerpt, refused};
@@ -102,6 +103,25 @@ pub fn install_cryptography() {
         // An error says that a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
+}
+
+/// The key to send, if there is one: an empty one is none.
+///
+/// # Errors
+/// [`ProviderError::Address`] for a key that does not fit into a header.
+pub(super) fn usable_key(
+    address: &Address,
+    key: Option<SecretString>,
+    fits: impl Fn(&SecretString) -> bool,
+) -> Result<Option<SecretString>, ProviderError> {
+    let key = key.filter(|key| !key.expose_secret().trim().is_empty());
+    match key.as_ref().is_none_or(fits) {
+        true => Ok(key),
+        false => Err(ProviderError::Address {
+            address: address.shown().to_owned(),
+            why: "its API key holds characters that no key has, such as a line end".to_owned(),
+        }),
+    }
 }
 
 /// The client for one server.

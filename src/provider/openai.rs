@@ -128,13 +128,7 @@ impl OpenAi {
         quirks: Quirks,
     ) -> Result<OpenAi, ProviderError> {
         let address = Address::parse(base)?;
-        let key = key.filter(|key| !key.expose_secret().trim().is_empty());
-        if key.as_ref().is_some_and(|key| authorization(key).is_none()) {
-            return Err(ProviderError::Address {
-                address: address.shown().to_owned(),
-                why: "its API key holds characters that no key has, such as a line end".to_owned(),
-            });
-        }
+        let key = http::usable_key(&address, key, |key| authorization(key).is_some())?;
         let http = http::client(&address, &limits)?;
         let inner = Inner {
             address,
