@@ -163,6 +163,12 @@ fn borrowed(parts: &[(String, Vec<u8>)]) -> Vec<(&str, Vec<u8>)> {
     parts.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect()
 }
 
+/// The head of an archive and what is compressed behind it, if it can be unpacked.
+fn content(bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let start = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1)?.0 + 1;
+    Some((bytes[..start].to_vec(), zstd::decode_all(&bytes[start..]).ok()?))
+}
+
 #[test]
 fn damaged_and_cut_archives_are_refused() {
     let (_tree, path, _, _) = exported();
@@ -177,6 +183,10 @@ fn damaged_and_cut_archives_are_refused() {
         let mut flipped = good.clone();
         let at = good.len() * share / 20;
         flipped[at] ^= 0x10;
+        // Some bits of the compressed stream mean nothing, such as the reserved ones of a zstd header.
+        if content(&flipped).is_some_and(|flipped| Some(flipped) == content(&good)) {
+            continue;
+        }
         check_refused(&flipped, &format!("a bit flipped at {at}"));
     }
 }
