@@ -255,6 +255,38 @@ fn after_a_check_that_fails_in_the_tree_the_owner_undoes_keeps_or_repairs() {
     assert!(text.contains("\"2.1\""), "{text}");
 }
 
+#[test]
+fn cancelling_after_a_change_was_applied_does_not_hide_it() {
+    let place = Place::new(GREETER);
+    place.write(".git/HEAD", "ref: refs/heads/main\n");
+    let mended =
+        |version: &str| replace("greeter/cli.py", "    return \"2.0\"", &format!("    return \"{version}\""));
+    let endless = json!({"role": "coder", "chunks": ["<", {"delay_ms": 600_000}, "<"]});
+    let script = place.script(&[planned(), to("2.0"), mended("2.1"), endless]);
+    let mut command = place.command();
+    command.args(["run", "--json", "--ask-after-failure", "--check", "test ! -d .git", "--script"]);
+    command.arg(script).arg("x");
+    let mut reviews = 0;
+    let conversation = converse_with(command, |event| match event {
+        Event::ApprovalNeeded(approval) => {
+            reviews += 1;
+            if reviews == 1 {
+                return accept_all(approval);
+            }
+            let feedback = Feedback { hunks: ids(approval), text: "not so".into() };
+            vec![Op::Decide(Decision { feedback: vec![feedback], ..decision(approval) })]
+        }
+        Event::SentBack { .. } => vec![Op::Cancel],
+        Event::ChoiceNeeded { choice, .. } => {
+            vec![Op::Choose(Choice { choice: *choice, answer: AfterFailure::Repair })]
+        }
+        _ => Vec::new(),
+    });
+    assert!(matches!(outcome(&conversation), Outcome::ChecksFailed { .. }), "{conversation:#?}");
+    conversation.exits(6);
+    assert!(place.read("greeter/cli.py").contains("\"2.0\""), "what was applied stays, and was told");
+}
+
 /// Waits until the newest job is in this state.
 fn job_becomes(place: &Place, state: &str) -> String {
     let began = std::time::Instant::now();

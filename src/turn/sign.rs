@@ -152,14 +152,14 @@ pub(super) async fn settle(
     let mut asked_before = BTreeSet::new();
     loop {
         let Some(answer) = unless(cancel, signer.ask(&mut proposal, &mut asked_before)).await else {
-            return Ok(failure.map_or(Outcome::Cancelled, |reason| Outcome::ChecksFailed { reason }));
+            return Ok(cancelled(failure));
         };
         let (verdict, denials) = match (answer?, maker) {
             (Answer::Decided(verdict, denials), _) => (verdict, denials),
             (Answer::SentBack(decision), Some(maker)) => {
                 match unless(cancel, maker.sent_back(proposal, &decision)).await {
                     Some(made) => proposal = made?,
-                    None => return Ok(Outcome::Cancelled),
+                    None => return Ok(cancelled(failure)),
                 }
                 continue;
             }
@@ -225,6 +225,12 @@ pub(super) async fn settle(
             (None, false) => Outcome::Incomplete { applied, declined, reason: proposal.failed.join("; ") },
         });
     }
+}
+
+/// How a turn ends that is cancelled before this round applied anything: an earlier round may have, and
+/// its check failed.
+fn cancelled(failure: Option<String>) -> Outcome {
+    failure.map_or(Outcome::Cancelled, |reason| Outcome::ChecksFailed { reason })
 }
 
 /// Why nothing is applied.
