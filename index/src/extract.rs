@@ -51,7 +51,7 @@ pub fn extract(language: Option<&Language>, source: &str) -> Result<Extracted, I
         }
         Structure::Grammar { .. } => {
             let compiled = language.compiled()?;
-            let parsed = compiled.and_then(|compiled| Some((compiled, parse(language, compiled, source)?)));
+            let parsed = compiled.and_then(|compiled| Some((compiled, parse(language, source)?)));
             extracted.gave_up = parsed.as_ref().is_none_or(|(_, parsed)| parsed.is_hopeless);
             if let Some((compiled, parsed)) = parsed {
                 extracted.syntax_errors = parsed.errors.count as u32;

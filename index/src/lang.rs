@@ -52,7 +52,6 @@ pub struct Language {
 /// A query with the meaning of each of its captures.
 #[derive(Debug)]
 pub struct Compiled {
-    pub grammar: tree_sitter::Language,
     pub query: Query,
     pub captures: Vec<Capture>,
 }
@@ -170,7 +169,7 @@ impl Language {
     /// When the query file does not fit the grammar, which a test rules out for built-in languages.
     pub fn compiled(&self) -> Result<Option<&Compiled>, IndexError> {
         let Structure::Grammar { grammar, query } = self.structure else { return Ok(None) };
-        let compiled = self.compiled.get_or_init(|| Compiled::new(grammar(), query));
+        let compiled = self.compiled.get_or_init(|| Compiled::new(&grammar(), query));
         compiled.as_ref().map(Some).map_err(|reason| IndexError::Data {
             name: format!("queries/{}.scm", self.name),
             reason: reason.clone(),
@@ -179,11 +178,11 @@ impl Language {
 }
 
 impl Compiled {
-    fn new(grammar: tree_sitter::Language, source: &str) -> Result<Compiled, String> {
-        Parser::new().set_language(&grammar).map_err(|error| error.to_string())?;
-        let query = Query::new(&grammar, source).map_err(|error| error.to_string())?;
+    fn new(grammar: &tree_sitter::Language, source: &str) -> Result<Compiled, String> {
+        Parser::new().set_language(grammar).map_err(|error| error.to_string())?;
+        let query = Query::new(grammar, source).map_err(|error| error.to_string())?;
         let captures = query.capture_names().iter().map(|name| meaning(name)).collect::<Result<_, _>>()?;
-        Ok(Compiled { grammar, query, captures })
+        Ok(Compiled { query, captures })
     }
 }
 
@@ -242,7 +241,7 @@ mod tests {
     #[test]
     fn a_capture_without_meaning_is_refused() {
         let error =
-            Compiled::new(tree_sitter_rust::LANGUAGE.into(), "(struct_item) @definition.thing").unwrap_err();
+            Compiled::new(&tree_sitter_rust::LANGUAGE.into(), "(struct_item) @definition.thing").unwrap_err();
         assert!(error.contains("definition.thing"), "{error}");
     }
 }

@@ -7,9 +7,8 @@ use std::ops::ControlFlow;
 
 use tree_sitter::{ParseOptions, Parser, Tree};
 
-use crate::IndexError;
 use crate::guard;
-use crate::lang::{Compiled, Language};
+use crate::lang::{Language, Structure};
 
 /// The parser is given the text in pieces of this many bytes, so that it can be seen how often it
 /// reads the same text again: an unclosed raw string makes it read to the end and start over.
@@ -37,12 +36,8 @@ pub struct SyntaxErrors {
 }
 
 /// What the parser says of `source`; `None` without a grammar, or when the parser gave up.
-///
-/// # Errors
-/// Only when the language's built-in query is malformed.
-pub fn syntax_errors(language: &Language, source: &str) -> Result<Option<SyntaxErrors>, IndexError> {
-    let Some(compiled) = language.compiled()? else { return Ok(None) };
-    Ok(parse(language, compiled, source).map(|parsed| parsed.errors))
+pub fn syntax_errors(language: &Language, source: &str) -> Option<SyntaxErrors> {
+    parse(language, source).map(|parsed| parsed.errors)
 }
 
 /// A syntax tree, and how broken it is.
@@ -58,18 +53,19 @@ thread_local! {
     static PARSER: RefCell<Parser> = RefCell::new(Parser::new());
 }
 
-/// The syntax tree, or `None` when it takes too much work, which only text that is no source or is
-/// made for it does.
-pub fn parse(language: &Language, compiled: &Compiled, source: &str) -> Option<Parsed> {
+/// The syntax tree, or `None` without a grammar or when it takes too much work, which only text that is
+/// no source or is made for it does.
+pub fn parse(language: &Language, source: &str) -> Option<Parsed> {
+    let Structure::Grammar { grammar, .. } = language.structure else { return None };
     if !guard::is_safe(language.name, source) {
         return None;
     }
-    let tree = PARSER.with_borrow_mut(|parser| parse_with(parser, compiled, source))?;
+    let tree = PARSER.with_borrow_mut(|parser| parse_with(parser, &grammar(), source))?;
     Some(inspect(tree))
 }
 
-fn parse_with(parser: &mut Parser, compiled: &Compiled, source: &str) -> Option<Tree> {
-    parser.set_language(&compiled.grammar).ok()?;
+fn parse_with(parser: &mut Parser, grammar: &tree_sitter::Language, source: &str) -> Option<Tree> {
+    parser.set_language(grammar).ok()?;
     // An earlier text may have been given up in the middle.
     parser.reset();
     let bytes = source.as_bytes();

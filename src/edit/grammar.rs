@@ -62,7 +62,7 @@ impl Definition {
 /// What the parser says of a text; `None` for languages without a grammar, and when it gives up: it
 /// cannot say anything against an edit then.
 pub fn syntax(path: &str, text: &str) -> Option<Syntax> {
-    let found = countersign_index::syntax_errors(lang::for_file(path, text)?, text).ok()??;
+    let found = countersign_index::syntax_errors(lang::for_file(path, text)?, text)?;
     Some(Syntax { errors: found.count, first_line: found.first_line.map(|line| line as usize) })
 }
 

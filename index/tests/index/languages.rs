@@ -98,10 +98,10 @@ fn references_name_path_and_line() {
 #[test]
 fn syntax_errors_are_counted_in_unsaved_text() {
     let rust = lang::for_path("a.rs").unwrap();
-    let errors = |text| syntax_errors(rust, text).unwrap().unwrap();
+    let errors = |text| syntax_errors(rust, text).unwrap();
     assert_eq!(errors("fn a() {}"), SyntaxErrors::default());
     assert_eq!(errors("\nfn a( {}").first_line, Some(2));
-    assert_eq!(syntax_errors(lang::for_path("a.md").unwrap(), "# a").unwrap(), None);
+    assert_eq!(syntax_errors(lang::for_path("a.md").unwrap(), "# a"), None);
 }
 
 /// Every language, with a name of its files.
