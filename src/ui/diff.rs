@@ -4,6 +4,8 @@
 //! screen would not show (tabs, spaces at a line's end) is drawn on the lines that change. It must
 //! not know who asks about the hunk, or what the answer is.
 
+use countersign_index::{TokenKind, highlight};
+
 use super::text::{Line, Tone};
 use crate::protocol::HunkReview;
 
@@ -25,12 +27,14 @@ enum Kind {
 }
 
 /// The hunk's lines, without its header, in at most `columns` columns. A folded line goes on below
-/// an empty number and a `>` where the sign was, so that text cannot pass for a line of its own.
-pub fn hunk(hunk: &HunkReview, columns: usize) -> Vec<Line> {
+/// an empty number and a `>` where the sign was, so that text cannot pass for a line of its own. The
+/// file's `path` says what language it is in.
+pub fn hunk(hunk: &HunkReview, path: &str, columns: usize) -> Vec<Line> {
     let (mut old, mut new) = starts(&hunk.header);
     let last = hunk.lines.len() as u64 + old.max(new);
     let digits = last.to_string().len();
     let changed = changed_parts(&hunk.lines);
+    let tokens = tokens(path, &hunk.lines);
     let mut lines = Vec::new();
     for (at, line) in hunk.lines.iter().enumerate() {
         let (kind, sign, text) = split(line);
@@ -56,7 +60,7 @@ pub fn hunk(hunk: &HunkReview, columns: usize) -> Vec<Line> {
             Kind::Unknown => Tone::Warning,
         };
         let room = columns.saturating_sub(numbers.len() + 3).max(8);
-        let body = body(kind, text, changed[at].as_ref());
+        let body = body(kind, text, changed[at].as_ref(), &tokens[at]);
         for (piece, part) in body.fold(room).into_iter().enumerate() {
             let gutter = match piece {
                 0 => Line::new(Tone::Dim, &numbers).and(tone, &format!(" {sign} ")),
@@ -140,8 +144,36 @@ fn difference(before: &str, after: &str) -> Option<(Part, Part)> {
     helps.then(|| (start..before.len() - end, start..after.len() - end))
 }
 
+/// The tokens of each line's text. The old and the new text of the hunk are read each by itself, as far
+/// as a parser can make something of a part of a file.
+fn tokens(path: &str, lines: &[String]) -> Vec<Vec<(Part, TokenKind)>> {
+    let mut tokens = vec![Vec::new(); lines.len()];
+    for of in [Kind::Removed, Kind::Added] {
+        let (mut text, mut places) = (String::new(), Vec::new());
+        for (at, line) in lines.iter().enumerate() {
+            let (kind, _, line) = split(line);
+            if kind == of || kind == Kind::Context {
+                places.push((at, text.len()..text.len() + line.len()));
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        let found = highlight(path, &text);
+        for (at, place) in places {
+            let first = found.partition_point(|token| token.range.end <= place.start);
+            let here = found[first..].iter().take_while(|token| token.range.start < place.end);
+            let within = |token: &countersign_index::Token| {
+                let (start, end) = (token.range.start.max(place.start), token.range.end.min(place.end));
+                (start - place.start..end - place.start, token.kind)
+            };
+            tokens[at] = here.map(within).collect();
+        }
+    }
+    tokens
+}
+
 /// The text of a line with everything in it drawn.
-fn body(kind: Kind, text: &str, changed: Option<&Part>) -> Line {
+fn body(kind: Kind, text: &str, changed: Option<&Part>, tokens: &[(Part, TokenKind)]) -> Line {
     let (tone, strong) = match kind {
         Kind::Added => (Tone::Added, Tone::AddedPart),
         Kind::Removed => (Tone::Removed, Tone::RemovedPart),
@@ -154,7 +186,15 @@ fn body(kind: Kind, text: &str, changed: Option<&Part>) -> Line {
     let mut line = Line::default();
     let mut column = 0;
     for (at, character) in text.char_indices() {
-        let tone = if changed.is_some_and(|part| part.contains(&at)) { strong } else { tone };
+        let token = tokens.get(tokens.partition_point(|(part, _)| part.end <= at));
+        let token = token.filter(|(part, _)| part.start <= at).map(|(_, token)| *token);
+        let tone = match (kind, token) {
+            _ if changed.is_some_and(|part| part.contains(&at)) => strong,
+            (Kind::Context, Some(token)) => Tone::Context(token),
+            (Kind::Added, Some(token)) => Tone::AddedToken(token),
+            (Kind::Removed, Some(token)) => Tone::RemovedToken(token),
+            _ => tone,
+        };
         let drawn = match character {
             '\t' => {
                 let mark = if changes { "→" } else { " " };
@@ -180,7 +220,7 @@ mod tests {
             lines: lines.iter().map(|line| line.to_string()).collect(),
             tier: "exact".into(),
         };
-        let shown = hunk(&review, columns);
+        let shown = hunk(&review, "a.rs", columns);
         assert!(shown.iter().all(|line| line.width() <= columns), "wider than {columns}");
         let text: Vec<String> = shown.iter().map(Line::text).collect();
         assert_eq!(text.join("\n"), expected.trim_matches('\n'));
@@ -254,11 +294,30 @@ mod tests {
             tier: "exact".into(),
         };
         for columns in [0, 1, 20, 40, 80, 200] {
-            let text: String = hunk(&review, columns).iter().map(Line::text).collect();
+            let text: String = hunk(&review, "a.rs", columns).iter().map(Line::text).collect();
             assert_eq!(text.matches('x').count(), 5_000);
             assert!(text.chars().all(|c| !c.is_control() && c != '\u{202e}'));
             assert!(text.contains("? ~"), "an unknown sign is shown: {text}");
         }
+    }
+
+    #[test]
+    fn code_is_coloured_by_what_it_is_and_what_happens_to_it() {
+        let painted = |path: &str, line: &str| {
+            let review = HunkReview {
+                id: 1,
+                header: "@@ -1 +1 @@".into(),
+                lines: vec![" /* a".into(), " b */".into(), line.into()],
+                tier: "exact".into(),
+            };
+            let lines = hunk(&review, path, 40);
+            lines.iter().map(|line| line.paint(super::super::text::Colour::On)).collect::<Vec<_>>()
+        };
+        let rust = painted("a.rs", "+let a = \"b\";");
+        assert!(rust[1].contains("\u{1b}[2;3mb */"), "a comment of two lines: {rust:?}");
+        assert!(rust[2].contains("\u{1b}[1;32mlet") && rust[2].contains("\u{1b}[3;32m\"b\""), "{rust:?}");
+        let plain = painted("a.txt", "+let a = \"b\";");
+        assert!(plain[2].ends_with("\u{1b}[32mlet a = \"b\";\u{1b}[0m"), "{plain:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Every span of a [`Line`] passes `visible`, so that a renderer cannot forget to escape what a
 //! model, a file or a server said. This file must not know what an event is.
 
+use countersign_index::TokenKind;
 use unicode_width::UnicodeWidthChar;
 
 use crate::sanitize::visible;
@@ -29,6 +30,10 @@ pub enum Tone {
     /// The part of an added or removed line that differs from its counterpart.
     AddedPart,
     RemovedPart,
+    /// A token of source code.
+    Context(TokenKind),
+    AddedToken(TokenKind),
+    RemovedToken(TokenKind),
 }
 
 impl Tone {
@@ -44,6 +49,20 @@ impl Tone {
             Tone::Bad | Tone::Removed => Some("31"),
             Tone::AddedPart => Some("1;4;32"),
             Tone::RemovedPart => Some("1;4;31"),
+            Tone::Context(TokenKind::Keyword) => Some("35"),
+            Tone::Context(TokenKind::Text) => Some("33"),
+            Tone::Context(TokenKind::Comment) => Some("2;3"),
+            Tone::Context(TokenKind::Number | TokenKind::Constant) => Some("36"),
+            Tone::Context(TokenKind::Type) => Some("34"),
+            // Green and red say what happens to a line; its tokens differ by weight and slant only.
+            Tone::AddedToken(TokenKind::Keyword) => Some("1;32"),
+            Tone::AddedToken(TokenKind::Text) => Some("3;32"),
+            Tone::AddedToken(TokenKind::Comment) => Some("2;3;32"),
+            Tone::AddedToken(_) => Some("32"),
+            Tone::RemovedToken(TokenKind::Keyword) => Some("1;31"),
+            Tone::RemovedToken(TokenKind::Text) => Some("3;31"),
+            Tone::RemovedToken(TokenKind::Comment) => Some("2;3;31"),
+            Tone::RemovedToken(_) => Some("31"),
         }
     }
 }

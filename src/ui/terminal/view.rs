@@ -278,7 +278,7 @@ impl Page {
         self.add(4, by);
         for hunk in &file.file.hunks {
             self.add(2, Line::new(Tone::Heading, &hunk.header).join(tier(hunk)));
-            self.lines.extend(diff::hunk(hunk, self.columns));
+            self.lines.extend(diff::hunk(hunk, &file.file.path, self.columns));
         }
     }
 
@@ -355,7 +355,7 @@ impl Page {
         self.add(2, Line::new(Tone::Heading, "whole file ").and(Tone::Strong, path));
         let whole =
             HunkReview { id: 0, header: "@@ -1 +1 @@".into(), lines: lines.to_vec(), tier: String::new() };
-        self.lines.extend(crate::ui::diff::hunk(&whole, self.columns));
+        self.lines.extend(crate::ui::diff::hunk(&whole, path, self.columns));
     }
 
     fn finish(

@@ -27,7 +27,7 @@ pub fn place(file: &FileReview, hunk: &HunkReview, position: (usize, usize), col
     let position = format!("hunk {} of {}  ", position.0, position.1);
     let head = Line::new(Tone::Strong, &position).and(Tone::Heading, &hunk.header).join(tier(hunk));
     lines.extend(head.wrap(columns, 2));
-    lines.extend(diff::hunk(hunk, columns));
+    lines.extend(diff::hunk(hunk, &file.path, columns));
     lines
 }
 
