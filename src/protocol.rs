@@ -288,6 +288,9 @@ pub enum CheckPlace {
 /// How a check ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckResult {
+    /// The command as one line that a shell would read the same way.
+    #[serde(default)]
+    pub command: String,
     pub passed: bool,
     /// `None` when it was killed.
     pub exit_code: Option<i32>,

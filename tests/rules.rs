@@ -479,6 +479,22 @@ fn a_denied_check_is_not_run() {
 }
 
 #[test]
+fn a_rule_approves_a_check_whose_words_say_it_all() {
+    let rule = |words: &str| format!("[[rules]]\nverdict = \"allow\"\nrun = [{words}]\n");
+    let rules = rule("\"false\"") + &rule("\"touch\", \"**\"") + &rule("\"make\", \"test\"");
+    let place = configured(&format!("mode = \"auto\"\n[[checks]]\nrun = \"false\"\n{rules}"));
+    place.write("countersign.toml", "[[checks]]\nrun = \"touch marked\"\n");
+    place.write("Makefile", "test:\n\ttouch marked\n");
+    let listed = place.run(&["checks"]).succeeds().stdout;
+    assert!(listed.contains("allowed       false") && listed.contains("rule: allow run false"), "{listed}");
+    assert!(listed.contains("not approved  touch marked"), "{listed}");
+    assert!(listed.contains("not approved  make test"), "{listed}");
+    // It runs, fails, and what fails is asked; the others did not run.
+    headless(&place, &exact(), &["version 2.0"]).fails(4, "countersign review");
+    assert!(!place.exists("marked"));
+}
+
+#[test]
 fn a_repository_cannot_stop_the_check_that_would_fail_on_it() {
     let place = configured("mode = \"auto\"\n[[checks]]\nrun = \"false\"\n");
     place.write("countersign.toml", "[[rules]]\nverdict = \"deny\"\nrun = [\"false\"]\n");

@@ -160,6 +160,7 @@ impl Runner {
         // Where the copy lies says nothing to anybody; the same line reads the same in both places.
         let place = root.display().to_string();
         ran.output = ran.output.replace(&format!("{place}/"), "").replace(&place, ".");
+        ran.result.command = check.command_line();
         ran.result.output_tail = tail(&ran.output, TAIL_BYTES).to_owned();
         ran.result.millis = began.elapsed().as_millis() as u64;
         workspace.empty_temp()?;
@@ -349,6 +350,7 @@ mod supervised {
                 text.push_str(&format!("{line_end}[the check was ended: {why}]\n"));
             }
             let result = CheckResult {
+                command: String::new(),
                 passed: ended.is_none() && report.exit_code == Some(0),
                 exit_code: report.exit_code.filter(|_| ended.is_none()),
                 timed_out: report.ended == Some(Ended::Timeout),
@@ -409,6 +411,7 @@ impl Runner {
             Err(_) => (None, true),
         };
         let result = CheckResult {
+            command: String::new(),
             passed: code == Some(0),
             exit_code: code,
             timed_out,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::check::scratch::Workspace;
 use crate::check::trust::Trust;
-use crate::check::{Check, declare, detect};
+use crate::check::{Check, Source, declare, detect};
 use crate::cli::{ChecksArgs, ChecksCommand, ChosenChecks};
 use crate::command::json;
 use crate::config::Config;
@@ -22,7 +22,10 @@ const SHOWN: usize = 8;
 #[derive(Debug, Serialize)]
 struct Row<'a> {
     hash: String,
+    /// It may run: approved by hash, or by a rule.
     approved: bool,
+    /// The rule that allows or denies it, if one does.
+    rule: Option<String>,
     command: String,
     #[serde(flatten)]
     check: &'a Check,
@@ -40,6 +43,7 @@ struct Report<'a> {
 
 pub fn checks(config: &Config, arguments: ChecksArgs) -> anyhow::Result<String> {
     let (all, problems) = available(config);
+    let rules = &config.authority.rules;
     let mut trust = Trust::open(&config.data.checks())?;
     match arguments.command.unwrap_or(ChecksCommand::List) {
         ChecksCommand::List => {}
@@ -62,7 +66,7 @@ pub fn checks(config: &Config, arguments: ChecksArgs) -> anyhow::Result<String> 
             }
         }
     }
-    let report = report(&all, &trust, problems);
+    let report = report(&all, &trust, rules, problems);
     if arguments.json { json(&report) } else { Ok(render(&report)) }
 }
 
@@ -97,7 +101,8 @@ pub fn ready(config: &Config, rules: &Rules) -> anyhow::Result<(Vec<Check>, Vec<
         format!("not run, since it is denied ({}): `{}`", denial(check, rules), check.command_line())
     }));
     let trust = Trust::open(&config.data.checks())?;
-    let (ready, unready): (Vec<Check>, Vec<Check>) = all.into_iter().partition(|check| trust.allows(check));
+    let may_run = |check: &Check| trust.allows(check) || allowed(check, rules).is_some();
+    let (ready, unready): (Vec<Check>, Vec<Check>) = all.into_iter().partition(may_run);
     if !unready.is_empty() {
         let commands: Vec<String> =
             unready.iter().map(|check| format!("`{}`", check.command_line())).collect();
@@ -107,6 +112,14 @@ pub fn ready(config: &Config, rules: &Rules) -> anyhow::Result<(Vec<Check>, Vec<
         ));
     }
     Ok((ready, notes))
+}
+
+/// The owner's rule that approves this check, if one does: by its words alone, and therefore only where
+/// they say everything. What a file of the repository defines is approved by its hash.
+fn allowed(check: &Check, rules: &Rules) -> Option<String> {
+    let says_all = check.definition.is_empty() && check.source != Source::Repository;
+    let explained = rules.explain_command(&check.argv);
+    (says_all && explained.verdict == Verdict::Allow).then_some(explained.by)
 }
 
 /// A check that was typed, unless a rule denies it.
@@ -143,12 +156,17 @@ fn pick(chosen: &ChosenChecks, hashes: &[String]) -> anyhow::Result<Vec<String>>
     picked.or_usage("`countersign checks` lists them with the beginnings of their hashes.")
 }
 
-fn report<'a>(all: &'a [Check], trust: &'a Trust, problems: Vec<String>) -> Report<'a> {
-    let row = |check: &'a Check| Row {
-        hash: check.hash(),
-        approved: trust.allows(check),
-        command: check.command_line(),
-        check,
+fn report<'a>(all: &'a [Check], trust: &'a Trust, rules: &Rules, problems: Vec<String>) -> Report<'a> {
+    let row = |check: &'a Check| {
+        let denied = rules.command(&check.argv) == Verdict::Deny;
+        let rule = if denied { Some(denial(check, rules)) } else { allowed(check, rules) };
+        Row {
+            hash: check.hash(),
+            approved: !denied && (trust.allows(check) || rule.is_some()),
+            rule,
+            command: check.command_line(),
+            check,
+        }
     };
     let checks: Vec<Row<'a>> = all.iter().map(row).collect();
     let unused = trust
@@ -165,9 +183,15 @@ fn render(report: &Report<'_>) -> String {
     let page = &mut text;
     // Writing to a string cannot fail.
     for row in &report.checks {
-        let state = if row.approved { "approved" } else { "not approved" };
+        let state = match (row.approved, &row.rule) {
+            (true, None) => "approved",
+            (true, Some(_)) => "allowed",
+            (false, None) => "not approved",
+            (false, Some(_)) => "denied",
+        };
         let _ = writeln!(page, "{}  {:12}  {}", &row.hash[..SHOWN], state, visible(&row.command));
         let mut facts = vec![row.check.source.describe()];
+        facts.extend(row.rule.clone());
         if !row.check.directory.is_empty() {
             facts.push(format!("in {}", row.check.directory));
         }
@@ -178,7 +202,7 @@ fn render(report: &Report<'_>) -> String {
         let _ = writeln!(page, "          {}", visible(&facts.join(", ")));
         // Who approves should see what. A long file is for an editor.
         let lines: Vec<&str> = row.check.definition.lines().collect();
-        if !row.approved {
+        if !row.approved && row.rule.is_none() {
             for line in lines.iter().take(20) {
                 let _ = writeln!(page, "          | {}", visible(line));
             }
@@ -199,7 +223,7 @@ fn render(report: &Report<'_>) -> String {
             "No checks were found. Declare one as [[checks]] with run = \"…\" in your config.toml, or\n\
              give one with `countersign run --check \"…\"`."
         );
-    } else if report.checks.iter().any(|row| !row.approved) {
+    } else if report.checks.iter().any(|row| !row.approved && row.rule.is_none()) {
         let _ = writeln!(page, "\n`countersign checks approve HASH` lets one run in this repository.");
     }
     text

@@ -90,7 +90,12 @@ pub fn check(result: &CheckResult) -> Line {
 }
 
 fn labelled_check(result: &CheckResult) -> Line {
-    Line::new(Tone::Plain, "check ").join(check(result))
+    // An event of an earlier version has no command.
+    let name = match result.command.as_str() {
+        "" => "check ".to_owned(),
+        command => format!("check {command}: "),
+    };
+    Line::new(Tone::Plain, &name).join(check(result))
 }
 
 /// The end of what a check printed, indented.

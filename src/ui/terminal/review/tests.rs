@@ -177,6 +177,7 @@ fn a_hunk_stands_with_its_evidence() {
     let mut failing = approval();
     failing.files[0].hunks[0].tier = "whitespace".into();
     failing.checks = vec![CheckResult {
+        command: "cargo test".into(),
         passed: false,
         exit_code: Some(101),
         timed_out: false,
@@ -185,7 +186,7 @@ fn a_hunk_stands_with_its_evidence() {
     }];
     let expected = "
 Review: 5 hunks in 3 files
-check FAILED with exit code 101 after 3.2 s
+check cargo test: FAILED with exit code 101 after 3.2 s
 
 change a.rs
   why: step 1: make it so
@@ -195,8 +196,8 @@ hunk 1 of 5  @@ -1 +1 @@  match: whitespace
     assert_eq!(screen(failing.clone(), 80), expected);
     let narrow = "
 Review: 5 hunks in 3 files
-check FAILED with exit code 101 after
-    3.2 s
+check cargo test: FAILED with exit code
+    101 after 3.2 s
 
 change a.rs
   why: step 1: make it so
@@ -211,6 +212,7 @@ hunk 1 of 5  @@ -1 +1 @@  match:
 fn why_gives_all_reasons_and_the_check_output() {
     let mut checked = approval();
     checked.checks = vec![CheckResult {
+        command: "cargo test".into(),
         passed: true,
         exit_code: Some(0),
         timed_out: false,
@@ -219,7 +221,7 @@ fn why_gives_all_reasons_and_the_check_output() {
     }];
     let (_, text) = decide(checked, "wq");
     assert!(text.contains("  - step 1: make it so\n  - path +1.20: \"a\"\n"), "{text}");
-    assert!(text.contains("check passed after 12 ms\n  | ok "), "{text}");
+    assert!(text.contains("check cargo test: passed after 12 ms\n  | ok "), "{text}");
     assert!(text.contains("  | all good"));
     assert!(!text.contains('\u{1b}'));
 }

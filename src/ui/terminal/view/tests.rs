@@ -202,8 +202,14 @@ warning: first
 /// One of each event whose fields hold foreign text.
 fn hostile() -> Vec<Event> {
     let evil = || "x\u{1b}]0;t\u{7}\u{202e}\r\u{200b}\u{9b}2J".to_string();
-    let result =
-        CheckResult { passed: false, exit_code: None, timed_out: true, output_tail: evil(), millis: 0 };
+    let result = CheckResult {
+        command: evil(),
+        passed: false,
+        exit_code: None,
+        timed_out: true,
+        output_tail: evil(),
+        millis: 0,
+    };
     vec![
         Event::SessionStarted {
             session: evil(),
