@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::connect;
 use crate::measured::{EditTrial, Measurements};
 use crate::prompt::Prompts;
-use crate::provider::discover;
+use crate::provider::{Memory, discover};
 use crate::role::Roles;
 use crate::sanitize::visible;
 use crate::ui;
@@ -49,6 +49,8 @@ struct Model {
     name: String,
     bytes: Option<u64>,
     loaded: bool,
+    /// Bytes of the loaded model in all, and those on a GPU.
+    memory: Option<Memory>,
     window: Option<u32>,
 }
 
@@ -96,6 +98,7 @@ fn server(found: &discover::Found) -> Server {
                 name: model.name.clone(),
                 bytes: model.bytes,
                 loaded: model.loaded,
+                memory: model.memory,
                 window: model.window,
             })
             .collect(),
@@ -166,6 +169,18 @@ fn tried(trial: &Trial) -> String {
     )
 }
 
+/// How much of a model is on which processor.
+fn split(memory: Memory) -> String {
+    match (memory.on_gpu, memory.bytes) {
+        (0, _) => "on the CPU".to_owned(),
+        (on_gpu, bytes) if on_gpu >= bytes => "on the GPU".to_owned(),
+        (on_gpu, bytes) => {
+            let share = (on_gpu as f64 * 100.0 / bytes as f64) as u8;
+            format!("{share}% on the GPU and {}% on the CPU, which is slower", 100 - share)
+        }
+    }
+}
+
 fn render(report: &Report) -> String {
     let mut text = String::new();
     let page = &mut text;
@@ -193,7 +208,11 @@ fn render(report: &Report) -> String {
         for model in &server.models {
             let size = model.bytes.map(|bytes| format!(", {:.1} GB", bytes as f64 / 1e9)).unwrap_or_default();
             let window = model.window.map(|tokens| format!(", window {tokens}")).unwrap_or_default();
-            let loaded = if model.loaded { ", loaded" } else { "" };
+            let loaded = match model.memory {
+                Some(memory) => format!(", loaded {}", split(memory)),
+                None if model.loaded => ", loaded".to_owned(),
+                None => String::new(),
+            };
             let _ = writeln!(page, "             {}{size}{window}{loaded}", visible(&model.name));
         }
     }
@@ -220,4 +239,19 @@ fn render(report: &Report) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_model_lies_is_told_whatever_a_server_claims() {
+        let told = |bytes, on_gpu| split(Memory { bytes, on_gpu });
+        assert_eq!(told(10, 0), "on the CPU");
+        assert_eq!(told(10, 10), "on the GPU");
+        assert_eq!(told(10, 4), "40% on the GPU and 60% on the CPU, which is slower");
+        assert_eq!(told(0, 7), "on the GPU");
+        assert!(told(u64::MAX, u64::MAX - 1).contains("GPU"));
+    }
 }

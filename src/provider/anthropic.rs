@@ -126,6 +126,7 @@ impl Anthropic {
                     name: row["id"].as_str()?.to_owned(),
                     bytes: None,
                     loaded: false,
+                    memory: None,
                     window: row["max_input_tokens"].as_u64().and_then(|tokens| u32::try_from(tokens).ok()),
                     kind: ModelKind::Chat,
                 })

@@ -230,7 +230,7 @@ mod tests {
     fn model(name: &str, gigabytes: u64) -> ModelInfo {
         let bytes = Some(gigabytes * 1_000_000_000).filter(|bytes| *bytes > 0);
         let kind = super::super::kind_by_name(name);
-        ModelInfo { name: name.to_owned(), bytes, loaded: false, window: None, kind }
+        ModelInfo { name: name.to_owned(), bytes, loaded: false, memory: None, window: None, kind }
     }
 
     fn loaded(name: &str) -> ModelInfo {

@@ -130,9 +130,20 @@ pub struct ModelInfo {
     pub bytes: Option<u64>,
     /// Whether it is in memory now, so that its first answer comes without loading.
     pub loaded: bool,
+    /// Where it lies in memory, if it is loaded and the server says.
+    pub memory: Option<Memory>,
     /// The window in tokens that it is loaded with, or the largest that it can have.
     pub window: Option<u32>,
     pub kind: ModelKind,
+}
+
+/// Memory that a loaded model takes, its cache included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Bytes in all.
+    pub bytes: u64,
+    /// Bytes of them in the memory of a GPU; the rest is read by the CPU.
+    pub on_gpu: u64,
 }
 
 /// What a model is for.

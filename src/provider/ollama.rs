@@ -22,8 +22,8 @@ use super::lines::{Line, Lines};
 use super::size::{self, CacheType, Loaded, Shape, Sized};
 use super::stream::wire_limit;
 use super::{
-    ChatRequest, ChatStream, Chunk, Ending, Limits, ModelInfo, Speaker, StopReason, Window, WindowKind,
-    kind_by_name,
+    ChatRequest, ChatStream, Chunk, Ending, Limits, Memory, ModelInfo, Speaker, StopReason, Window,
+    WindowKind, kind_by_name,
 };
 
 /// How long the model stays in memory after an answer: the owner may read a diff for a while, and
@@ -158,6 +158,7 @@ impl Ollama {
                 ModelInfo {
                     bytes: Some(model.size),
                     loaded: row.is_some(),
+                    memory: row.and_then(memory),
                     window: row.and_then(|row| u32::try_from(row["context_length"].as_u64()?).ok()),
                     kind: kind_by_name(&model.name),
                     name: model.name,
@@ -228,8 +229,7 @@ impl Ollama {
         let loaded = row.and_then(|row| {
             Some(Loaded {
                 window: u32::try_from(row["context_length"].as_u64()?).ok()?,
-                size: row["size"].as_u64()?,
-                on_gpu: row["size_vram"].as_u64()?,
+                memory: memory(row)?,
             })
         });
         let free = size::free_memory();
@@ -245,6 +245,11 @@ impl Ollama {
             source: "/api/show of Ollama",
         }))
     }
+}
+
+/// What a row of `/api/ps` says.
+fn memory(row: &Value) -> Option<Memory> {
+    Some(Memory { bytes: row["size"].as_u64()?, on_gpu: row["size_vram"].as_u64()? })
 }
 
 /// The client of `ollama-rs` is an older one than ours; it gets the same rules.

@@ -186,6 +186,7 @@ impl Scripted {
             name: self.model().to_owned(),
             bytes: None,
             loaded: true,
+            memory: None,
             window: Some(self.script.header.window),
             kind: ModelKind::Chat,
         }]

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::Window;
+use super::{Memory, Window};
 
 /// The windows to choose from: few, so that two sessions rarely differ and a model is not reloaded.
 const BUCKETS: [u32; 3] = [16_384, 8_192, 4_096];
@@ -93,9 +93,7 @@ impl Shape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loaded {
     pub window: u32,
-    /// Bytes in all, and of them on the GPU.
-    pub size: u64,
-    pub on_gpu: u64,
+    pub memory: Memory,
 }
 
 /// Everything that the choice depends on.
@@ -131,18 +129,20 @@ pub fn choose(known: &Known) -> Sized {
     };
     if let Some(loaded) = known.loaded
         && (Window::USUAL..=known.trained).contains(&loaded.window)
-        && (loaded.on_gpu == 0 || loaded.on_gpu >= loaded.size)
+        && (loaded.memory.on_gpu == 0 || loaded.memory.on_gpu >= loaded.memory.bytes)
     {
-        let place = if loaded.on_gpu == 0 { "RAM" } else { "the GPU" };
-        let why =
-            format!("it is loaded with this window and lies in {place} as a whole ({})", Bytes(loaded.size));
+        let place = if loaded.memory.on_gpu == 0 { "RAM" } else { "the GPU" };
+        let why = format!(
+            "it is loaded with this window and lies in {place} as a whole ({})",
+            Bytes(loaded.memory.bytes)
+        );
         return Sized { tokens: loaded.window, why };
     }
     let (room, place) = match known.loaded {
         // More than the GPU takes: what lies there now is what it has.
-        Some(loaded) if loaded.on_gpu > 0 => (loaded.on_gpu, "on the GPU"),
+        Some(loaded) if loaded.memory.on_gpu > 0 => (loaded.memory.on_gpu, "on the GPU"),
         Some(loaded) => {
-            (share(known.free.saturating_add(loaded.size)), "of RAM (four fifths of what is free)")
+            (share(known.free.saturating_add(loaded.memory.bytes)), "of RAM (four fifths of what is free)")
         }
         None => (share(known.free), "of RAM (four fifths of what is free)"),
     };
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_model_that_is_loaded_well_is_not_loaded_again() {
-        let loaded = |window, size, on_gpu| Some(Loaded { window, size, on_gpu });
+        let loaded = |window, bytes, on_gpu| Some(Loaded { window, memory: Memory { bytes, on_gpu } });
         assert_eq!(choose(&known(GB, loaded(12_000, 6 * GB, 6 * GB))).tokens, 12_000);
         assert_eq!(choose(&known(GB, loaded(8_192, 6 * GB, 0))).tokens, 8_192);
         // Too small a window is worth a reload; its own memory counts as free then.

@@ -47,7 +47,7 @@ where
                     wire.whole(200, "application/json", tags.as_bytes()).await;
                 }
                 "GET /api/ps" => {
-                    let running = r#"{"models":[{"name":"qwen:7b","context_length":4096}]}"#;
+                    let running = r#"{"models":[{"name":"qwen:7b","context_length":4096,"size":10,"size_vram":4}]}"#;
                     wire.whole(200, "application/json", running.as_bytes()).await;
                 }
                 _ => wire.whole(404, "text/plain", b"404 page not found").await,
@@ -361,6 +361,7 @@ async fn models_and_window() {
         (models[0].name.as_str(), models[0].loaded, models[0].window, models[0].bytes),
         ("qwen:7b", true, Some(4096), Some(7))
     );
+    assert_eq!(models[1].memory, Some(Memory { bytes: 10, on_gpu: 4 }));
     assert_eq!((models[1].kind, models[1].loaded), (ModelKind::Embedding, false));
 }
 

@@ -234,6 +234,7 @@ pub(super) fn lm_studio_models(list: &Value) -> Option<Vec<ModelInfo>> {
                 name,
                 bytes: None,
                 loaded,
+                memory: None,
                 window: window.or(tokens(&row["max_context_length"])),
                 kind,
             })
@@ -256,6 +257,7 @@ pub(super) fn listed_models(list: &Value) -> Option<Vec<ModelInfo>> {
             Some(ModelInfo {
                 bytes: row["meta"]["size"].as_u64(),
                 loaded,
+                memory: None,
                 window: row_window(row),
                 kind,
                 name,
