@@ -318,7 +318,7 @@ mod tests {
         ];
         let start = Instant::now();
         let discovery = discover(&places, None).await;
-        assert!(start.elapsed() < ANSWER * 2, "{:?}", start.elapsed());
+        assert!(start.elapsed() < ANSWER * 10, "{:?}", start.elapsed());
         assert_eq!(discovery.choice.unwrap().model, "qwen:7b");
         let told: Vec<_> = discovery
             .found
