@@ -197,22 +197,27 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
     let retriever = Retriever::new(library);
     let (prompts, roles) = (Arc::new(prompts), Arc::new(roles));
     let named = &config.model.for_roles;
-    let caller = |spec: &RoleSpec, own: &Option<String>| -> anyhow::Result<Caller> {
-        let model = match own {
+    let of = |own: &Option<String>| -> anyhow::Result<Model> {
+        Ok(match own {
             Some(name) if name != model.provider.model() => model.beside(model.provider.with_model(name)?),
             _ => model.clone(),
-        };
-        Ok(Caller { spec: spec.clone(), prompts: prompts.clone(), model, events: events.clone() })
+        })
+    };
+    let (architect_model, coder_model) = (of(&named.architect)?, of(&named.coder)?);
+    let caller = |spec: &RoleSpec, model: &Model| {
+        let model = model.clone();
+        Caller { spec: spec.clone(), prompts: prompts.clone(), model, events: events.clone() }
     };
     let (mut signer, asked) = signer(config, authority, events.clone(), session.clone(), checks);
     signer.retriever = Some(retriever.clone());
     signer.asks_after_failure = how.asks_after_failure;
     let desk = Desk {
-        architect: role::spawn_architect(caller(&roles.architect, &named.architect)?),
-        explorer: role::spawn_explorer(caller(&roles.explorer, &named.explorer)?, retriever.clone()),
-        coder: role::spawn_coder(caller(&roles.coder, &named.coder)?),
+        architect: role::spawn_architect(caller(&roles.architect, &architect_model)),
+        explorer: role::spawn_explorer(caller(&roles.explorer, &of(&named.explorer)?), retriever.clone()),
+        coder: role::spawn_coder(caller(&roles.coder, &coder_model)),
         events: events.clone(),
-        model: model.clone(),
+        architect_model,
+        coder_model,
         roles: roles.clone(),
         retriever,
         root: config.root.clone(),

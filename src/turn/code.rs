@@ -137,7 +137,8 @@ impl Work<'_> {
         };
         let step = self.step;
         let definitions = grammar::definitions(&step.file, &text);
-        let fits_answer = text.len() <= self.desk.model.bytes_of(budget.answer_limit(self.desk.model.window));
+        let fits_answer =
+            text.len() <= self.desk.coder_model.bytes_of(budget.answer_limit(self.desk.coder_model.window));
         let ranked = &self.desk.edit_forms;
         let target = Target { step, text: &text, definitions: &definitions, fits_answer, ranked };
         let mut format = target.first();
@@ -205,7 +206,7 @@ impl Work<'_> {
             .filter(|region| region.path == path)
             .map(|region| (region.start_line, region.end_line))
             .collect();
-        let room = self.desk.model.bytes_of(budget.evidence_tokens(self.desk.model.window));
+        let room = self.desk.coder_model.bytes_of(budget.evidence_tokens(self.desk.coder_model.window));
         region::choose(&Place {
             path,
             text,

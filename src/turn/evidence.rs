@@ -35,9 +35,9 @@ pub(super) struct Gathered {
 
 pub(super) async fn gather(desk: &Desk, request: &StartRequest) -> Result<Gathered, Stop> {
     update(desk).await?;
-    let share = desk.roles.architect.budget.evidence_tokens(desk.model.window);
+    let share = desk.roles.architect.budget.evidence_tokens(desk.architect_model.window);
     // The index counts four bytes a token; the model's own tokens decide what fits its window.
-    let mut room = (desk.model.bytes_of(share) / 4) as u32;
+    let mut room = (desk.architect_model.bytes_of(share) / 4) as u32;
     let mut tries = 0;
     let (context, named, paths) = loop {
         let budget = Budget { tokens: desk.evidence_tokens.min(room) };
@@ -52,7 +52,7 @@ pub(super) async fn gather(desk: &Desk, request: &StartRequest) -> Result<Gather
             .await?;
         let pack = &found.0.pack;
         let text: Vec<&str> = pack.snippets.iter().map(|snippet| snippet.text.as_str()).collect();
-        let counted = desk.model.tokens_of(&text.join("\n")).await;
+        let counted = desk.architect_model.tokens_of(&text.join("\n")).await;
         tries += 1;
         if counted <= share || pack.snippets.is_empty() || tries == MOST_TRIES {
             break found;

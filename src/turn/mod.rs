@@ -38,7 +38,10 @@ const MOST_ROUNDS: usize = 2;
 #[derive(Clone)]
 pub struct Desk {
     pub events: Events,
-    pub model: Model,
+    /// Whose tokens the pack is counted in.
+    pub architect_model: Model,
+    /// Whose tokens the lines of a step are counted in.
+    pub coder_model: Model,
     pub roles: Arc<Roles>,
     pub architect: Architect,
     pub explorer: Explorer,
@@ -82,7 +85,8 @@ impl Work for Desk {
     }
 
     fn take_usage(&self) -> Usage {
-        self.model.take_usage()
+        // Beside each other, they keep one account.
+        self.architect_model.take_usage()
     }
 }
 
