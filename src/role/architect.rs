@@ -31,11 +31,12 @@ struct Task {
 impl Answerer<PlanRequest, Result<Planned, CallError>> for Task {
     async fn answer(&mut self, request: PlanRequest) -> Result<Planned, CallError> {
         let caller = &self.caller;
+        let schema = with_paths(&self.schema, &shown(&request));
         let mut messages = vec![caller.system(serde_json::json!({}))?, caller.user(&request)?];
         let mut reason = String::new();
         let mut allowance = caller.allowance();
         for attempt in 1..=caller.spec.budget.calls {
-            let answer = caller.call(&mut allowance, &messages, Some(&self.schema)).await?;
+            let answer = caller.call(&mut allowance, &messages, Some(&schema)).await?;
             let parsed = match answer.reason {
                 StopReason::Length => {
                     Err("the answer was cut at its limit: write fewer and shorter steps".to_owned())
@@ -61,6 +62,44 @@ impl Answerer<PlanRequest, Result<Planned, CallError>> for Task {
         }
         Err(CallError::OutOfCalls { role: "architect".into(), calls: caller.spec.budget.calls, reason })
     }
+}
+
+/// The existing paths that the model has read of: in the evidence, in the request, in what the Explorer
+/// found. It cannot mean another one.
+fn shown(request: &PlanRequest) -> BTreeSet<&str> {
+    let evidence = &request.evidence;
+    let regions = evidence.regions.iter().map(|region| region.path.as_str());
+    let further = evidence.further.iter().map(|further| further.path.as_str());
+    let named = evidence.named.iter().map(|definition| definition.path.as_str());
+    let findings = request.findings.iter();
+    let told = findings.flat_map(|finding| std::iter::once(&finding.answer).chain(&finding.evidence));
+    let told: Vec<&str> = told.chain([&request.request]).map(String::as_str).collect();
+    let read_of = |path: &&str| told.iter().any(|text| text.contains(*path));
+    let read_of = request.paths.iter().map(String::as_str).filter(read_of);
+    regions.chain(further).chain(named).chain(read_of).collect()
+}
+
+/// The schema of a plan for this very request: only a file that is made may have a path of the model's
+/// own. Small models copy the path of an example or make one up.
+fn with_paths(plan: &Schema, paths: &BTreeSet<&str>) -> Schema {
+    let mut schema = plan.clone();
+    let step = &mut schema.json["properties"]["steps"]["items"];
+    let variant = |actions: &[StepAction], file: serde_json::Value| {
+        let mut variant = step.clone();
+        variant["properties"]["action"] = serde_json::json!({"type": "string", "enum": actions});
+        variant["properties"]["file"] = file;
+        variant
+    };
+    let made = variant(&[StepAction::Create], serde_json::json!({"type": "string"}));
+    let known = [StepAction::Edit, StepAction::Delete, StepAction::Rename];
+    *step = match paths.is_empty() {
+        true => made,
+        false => {
+            let known = variant(&known, serde_json::json!({"type": "string", "enum": paths}));
+            serde_json::json!({"anyOf": [known, made]})
+        }
+    };
+    schema
 }
 
 /// Turns what the model wrote into a plan, or says what is wrong in words that it can act on.
@@ -175,6 +214,41 @@ mod tests {
         assert!(unclear.contains("src/cli/mod.rs or src/io/mod.rs"), "{unclear}");
         let unknown = check_text(&step("lib/main.rs", "edit", "")).unwrap_err();
         assert!(unknown.contains("did you mean src/main.rs?"), "{unknown}");
+    }
+
+    #[test]
+    fn an_unknown_path_cannot_be_written_but_for_a_new_file() {
+        let plan = answer::schema_of::<PlanAnswer>("plan");
+        let schema = with_paths(&plan, &BTreeSet::from(["src/a.rs", "b.md"]));
+        let variants = &schema.json["properties"]["steps"]["items"]["anyOf"];
+        assert_eq!(variants[0]["properties"]["file"]["enum"], serde_json::json!(["b.md", "src/a.rs"]));
+        assert_eq!(
+            variants[0]["properties"]["action"]["enum"],
+            serde_json::json!(["edit", "delete", "rename"])
+        );
+        assert_eq!(variants[1]["properties"]["action"]["enum"], serde_json::json!(["create"]));
+        assert!(variants[1]["properties"]["file"]["enum"].is_null());
+        assert_eq!(variants[1]["required"], variants[0]["required"]);
+        let empty = with_paths(&plan, &BTreeSet::new());
+        assert!(!empty.json.to_string().contains("\"edit\""), "there is nothing to edit");
+    }
+
+    #[test]
+    fn paths_of_the_request_and_of_findings_are_known() {
+        let finding = crate::message::Finding {
+            question: "where?".into(),
+            answer: "in src/c.rs".into(),
+            evidence: vec!["src/d.rs:1-2\nfn d() {}".into()],
+        };
+        let request = PlanRequest {
+            request: "mend src/b.rs as not/there.rs".into(),
+            evidence: Default::default(),
+            findings: vec![finding],
+            paths: std::sync::Arc::new(
+                ["src/a.rs", "src/b.rs", "src/c.rs", "src/d.rs"].map(String::from).into(),
+            ),
+        };
+        assert_eq!(shown(&request), BTreeSet::from(["src/b.rs", "src/c.rs", "src/d.rs"]));
     }
 
     #[test]
