@@ -24,7 +24,13 @@ pub fn is_code_like(line: &str, word: Word) -> bool {
     is_quoted(line, word.start, word.text.len()) || looks_like_code(line, word.start, word.text)
 }
 
+/// Bytes of a line that a person may have quoted something in; it is counted through for each word.
+const LONGEST_LINE: usize = 4096;
+
 fn is_quoted(line: &str, start: usize, length: usize) -> bool {
+    if line.len() > LONGEST_LINE {
+        return false;
+    }
     let before = line[..start].matches('`').count();
     before % 2 == 1 && line[start + length..].contains('`')
 }
