@@ -3,7 +3,7 @@
 
 /// How many bytes of the end are looked at, and how often the end must repeat itself in them. A short
 /// pattern is sure after few bytes, a long one needs more.
-const LOOKS: &[(usize, usize)] = &[(800, 5), (2_400, 4), (4_800, 4)];
+const LOOKS: &[(usize, usize)] = &[(800, 5), (1_600, 3), (2_400, 2)];
 
 /// How much text comes between two looks.
 const EVERY: usize = 160;
@@ -88,7 +88,7 @@ mod tests {
         for (what, cycle, most) in [
             ("a line", line(&"!"), 1_200),
             ("three lines", signs[..3].iter().map(line).collect(), 1_200),
-            ("many lines", long.clone(), 5_500),
+            ("many lines", long.clone(), 2_800),
             ("one word", "0, ".to_owned(), 1_200),
         ] {
             let answer = format!("{beginning}{}", cycle.repeat(9_000 / cycle.len()));
