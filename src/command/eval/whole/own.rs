@@ -96,6 +96,22 @@ mod tests {
     }
 
     #[test]
+    fn our_own_tasks_can_be_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tasks");
+        let mut folders: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        folders.retain(|folder| folder.join("task.toml").is_file());
+        assert!(folders.len() >= 20);
+        for folder in folders {
+            let task = read(&folder).unwrap();
+            let changes = |path: &String| task.solution.contains_key(path) || task.removed.contains(path);
+            assert!(task.needed.iter().all(changes) && !task.oracle.is_empty(), "{}", task.id);
+            let stays = |path: &String| task.tree.contains_key(path) && !changes(path);
+            assert!(task.decoys.iter().all(stays) && !task.decoys.is_empty(), "{}", task.id);
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (from, to, said) in [
             ("\"a.py\"", "\"../a.py\"", "leads out"),
