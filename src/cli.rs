@@ -1,6 +1,7 @@
 //! Flags as typed. It reads neither files nor the environment; [`crate::config`] does.
 
 mod arguments;
+mod eval;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 pub use self::arguments::*;
+pub use self::eval::*;
 use crate::rules::Mode;
 
 /// A coding agent for small local models: deterministic evidence, narrow roles, and nothing is
@@ -297,8 +299,11 @@ you are asked again. What you type after --check needs none.")]
     Checks(ChecksArgs),
     /// Measure countersign itself
     #[command(after_help = "\
-Example:
-  countersign eval locate tasks.jsonl --repos ../clones")]
+Examples:
+  countersign eval locate tasks.jsonl --repos ../clones
+  countersign eval edit
+  countersign eval task fixtures/tasks --out results.jsonl
+  countersign eval report results.jsonl")]
     Eval {
         #[command(subcommand)]
         command: EvalCommand,
@@ -417,6 +422,8 @@ impl Command {
         match self {
             Command::Run(arguments) => Some(arguments.model.clone()),
             Command::Doctor(arguments) => Some(arguments.model.clone().into()),
+            Command::Eval { command: EvalCommand::Edit(arguments) } => Some(arguments.model.clone()),
+            Command::Eval { command: EvalCommand::Task(arguments) } => Some(arguments.model.clone()),
             Command::Models(ModelsArgs { command }) => Some(match command {
                 ModelsCommand::List(arguments) => arguments.server.clone().into(),
                 ModelsCommand::Show(arguments) => ModelFlags {

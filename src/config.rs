@@ -177,6 +177,17 @@ impl Config {
         Authority { mode: self.authority.mode, rules }
     }
 
+    /// The same for another repository, with its own folder for our files.
+    ///
+    /// # Errors
+    /// When our folder for it cannot be made.
+    pub fn elsewhere(&self, root: &Path, data_dir: &Path) -> anyhow::Result<Config> {
+        let data = RepositoryData::open(data_dir, root)?;
+        let mut runner = Runner { root: root.to_owned(), folder: data.checks(), ..self.runner.clone() };
+        runner.hidden.push(data_dir.to_owned());
+        Ok(Config { root: root.to_owned(), data, runner, job: None, ..self.clone() })
+    }
+
     /// Resolves the configuration for one command. Without `flags` the command uses no model, and
     /// what is set up for one, such as the variable of a key, need not be there.
     ///

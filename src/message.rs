@@ -190,8 +190,9 @@ pub struct Finding {
 }
 
 /// How the Coder is asked to write its edits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum EditFormat {
     /// Blocks of lines to find and lines to put in their place.
     SearchReplace,
@@ -241,6 +242,15 @@ pub struct StepRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoderAnswer {
     pub text: String,
-    /// The answer limit was reached: the last edit may be incomplete.
-    pub cut: bool,
+    /// Why the last edit may be incomplete.
+    pub cut: Option<Cut>,
+}
+
+/// Why an answer has no end of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The answer limit was reached.
+    AtLimit,
+    /// It repeated itself and was stopped.
+    Repeating,
 }

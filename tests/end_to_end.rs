@@ -9,6 +9,7 @@ mod archives;
 mod bad_input;
 mod commands;
 mod eval;
+mod evaluation;
 mod gate;
 mod headless;
 mod hostile;

@@ -173,56 +173,6 @@ pub struct DoctorArgs {
     pub model: ModelFlags,
 }
 
-/// What to measure.
-#[derive(Debug, Subcommand)]
-pub enum EvalCommand {
-    /// How well the files are found that a change will touch, from its request alone
-    #[command(after_help = "\
-Examples:
-  countersign eval locate tasks.jsonl --repos ../clones --out predictions.jsonl
-  countersign eval locate tasks.jsonl --repos ../clones --ablate all
-  countersign eval locate tasks.jsonl --repos ../clones --ablate history --baseline bm25 --json
-
-A task is a JSON line with id, repo (owner/name), base_commit, query, gold_files and,
-if known, gold_lines. Commits are laid out in throw-away work trees: no hook, filter or
-other program runs, and later history is not seen. No model is used.")]
-    Locate(LocateArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct LocateArgs {
-    /// The task file, in JSON lines
-    pub tasks: PathBuf,
-    /// Folder with clones, called owner/name, owner+name, owner__name or name
-    #[arg(long, value_name = "DIR")]
-    pub repos: PathBuf,
-    /// Write predictions to this file, those of other ways beside it; a second run goes on with it
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Only tasks of this repository (may be repeated)
-    #[arg(long, value_name = "OWNER/NAME")]
-    pub repo: Vec<String>,
-    /// Size of the pack in tokens (four bytes each); the figures count 8000 at most
-    #[arg(long, value_name = "TOKENS", default_value_t = 8_000)]
-    pub budget: u32,
-    /// Measure also without this rule; `all` for each in turn (may be repeated)
-    #[arg(long, value_name = "RULE")]
-    pub ablate: Vec<String>,
-    /// Measure also a plain way, to compare
-    #[arg(long, value_enum)]
-    pub baseline: Option<Baseline>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Plain ways of finding files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Baseline {
-    /// BM25 over whole files, and whole files in the pack
-    Bm25,
-}
-
 #[derive(Debug, Args)]
 pub struct ModelsArgs {
     #[command(subcommand)]

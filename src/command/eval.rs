@@ -1,17 +1,25 @@
 //! `countersign eval`: what countersign achieves, measured by its own command.
 
+mod edit;
+mod interval;
 mod locate;
+mod plot;
 mod prediction;
+mod report;
 mod score;
 mod table;
 mod task;
 mod variant;
+mod whole;
 
 use crate::cli::EvalCommand;
 use crate::config::Config;
 
-pub fn eval(config: &Config, command: EvalCommand) -> anyhow::Result<String> {
+pub async fn eval(config: &Config, command: EvalCommand) -> anyhow::Result<String> {
     match command {
         EvalCommand::Locate(arguments) => locate::locate(config, &arguments),
+        EvalCommand::Edit(arguments) => edit::edit(config, &arguments).await,
+        EvalCommand::Task(arguments) => whole::whole(config, &arguments).await,
+        EvalCommand::Report(arguments) => report::report(&arguments),
     }
 }

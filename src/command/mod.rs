@@ -6,6 +6,7 @@
 mod checks;
 mod context;
 mod doctor;
+mod edits;
 mod eval;
 mod history;
 mod index;
@@ -76,7 +77,7 @@ pub async fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<Fin
         Command::Doctor(arguments) => doctor::doctor(&config, arguments).await.map(Finished::from),
         Command::Models(arguments) => models::models(&config, arguments).await.map(Finished::from),
         Command::Checks(arguments) => checks::checks(&config, arguments).map(Finished::from),
-        Command::Eval { command } => eval::eval(&config, command).map(Finished::from),
+        Command::Eval { command } => eval::eval(&config, command).await.map(Finished::from),
         Command::Rules(command) => rules::rules(&config, command).map(Finished::from),
         Command::Completions { .. } => unreachable!("handled above"),
     }

@@ -22,10 +22,10 @@ use crate::prompt::Prompts;
 use crate::protocol::{Envelope, Event, Op, StartRequest};
 use crate::provider::record::Recorder;
 use crate::retrieve::{Library, Retriever};
-use crate::role::{self, Caller, Model, RoleSpec, Roles};
+use crate::role::{self, Caller, Model, RoleSpec, Roles, Sampling};
 use crate::rules::Authority;
 use crate::session::SessionLog;
-use crate::turn::{Desk, Signer, Tries};
+use crate::turn::{Desk, Parts, Signer, Tries};
 use crate::ui::{self, Colour, Ended, Settings};
 
 pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished> {
@@ -50,8 +50,8 @@ pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished
         let _ = rustix::process::setsid();
     }
     let asks_after_failure = !arguments.json || arguments.ask_after_failure;
-    let mut engine =
-        start(config, How { wanted, tries, asks_after_failure, requests: Requests::One }).await?;
+    let how = How { wanted, tries, asks_after_failure, ..How::usual(Requests::One) };
+    let mut engine = start(config, how).await?;
     let store = JobStore::in_folder(&config.data.jobs());
     let _held = config.job.as_deref().map(|job| store.begin(job, &engine.session)).transpose()?;
     engine.ops.send(Op::Start(request)).await.context("the engine ended at once")?;
@@ -110,6 +110,23 @@ pub struct How {
     /// See [`Signer::asks_after_failure`].
     pub asks_after_failure: bool,
     pub requests: Requests,
+    pub parts: Parts,
+    /// How every role samples, instead of what its file says.
+    pub sampling: Option<Sampling>,
+}
+
+impl How {
+    /// Approved checks, and a person who is asked.
+    pub fn usual(requests: Requests) -> How {
+        How {
+            wanted: Wanted::Approved,
+            tries: Tries::default(),
+            asks_after_failure: true,
+            requests,
+            parts: Parts::default(),
+            sampling: None,
+        }
+    }
 }
 
 /// An engine at work, with the ends of its channels.
@@ -152,8 +169,13 @@ pub enum Requests {
 /// roles.
 pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
     let prompts = Prompts::load(config.own("prompts").as_deref()).or_usage("Mend or remove that prompt.")?;
-    let roles =
+    let mut roles =
         Roles::load(config.own("roles").as_deref(), &prompts).or_usage("Mend or remove that role file.")?;
+    if let Some(sampling) = how.sampling {
+        for role in [&mut roles.architect, &mut roles.explorer, &mut roles.coder] {
+            role.sampling = sampling;
+        }
+    }
     let recovered = apply::recover(&config.root, &config.data.journal())?;
     let recovered = recovered.iter().map(describe_recovery);
     let connected = connect::connect(&config.model).await?;
@@ -189,6 +211,7 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
     let coder = config.model.for_roles.coder.as_deref().unwrap_or(connected.provider.model());
     let edit_forms = kept.of(coder).edits.map(|edits| edits.ranked()).unwrap_or_default();
     let mut model = Model::new(connected.provider, connected.window).measured_in(kept);
+    model.constrained = how.parts.schema;
     if let Some(path) = &config.model.record {
         let recorder = Recorder::create(path, model.provider.model(), model.window)?;
         events.warn(format!("answers, which quote source code, are recorded in {}", path.display()));
@@ -225,6 +248,7 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
         edit_forms,
         evidence_tokens: config.evidence_tokens,
         tries: how.tries,
+        parts: how.parts,
     };
     Ok(Running::start(session, desk, (events, receiver), asked))
 }

@@ -17,12 +17,7 @@ pub async fn session(config: &Config) -> anyhow::Result<Finished> {
         )
         .into());
     }
-    let how = run::How {
-        wanted: run::Wanted::Approved,
-        tries: config.tries,
-        asks_after_failure: true,
-        requests: run::Requests::Many,
-    };
+    let how = run::How { tries: config.tries, ..run::How::usual(run::Requests::Many) };
     let mut engine = run::start(config, how).await?;
     let latest = || UndoArgs { change: None, hunk: Vec::new(), task: false };
     let mut screen = Screen::of_process(&settings);

@@ -5,24 +5,18 @@
 
 use std::time::Instant;
 
-use anyhow::Context as _;
 use futures::StreamExt as _;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::answer;
-use crate::edit::gate::Gates;
-use crate::edit::parse::{self, Expected, Format};
-use crate::edit::{Overlay, Planned, grammar, tag};
+use crate::command::edits::{self, SingleEdit, Writer};
 use crate::measured::EditTrial;
-use crate::message::{EditFormat, ExploreAnswer, Region, Step, StepAction, StepRequest};
+use crate::message::{EditFormat, ExploreAnswer};
 use crate::prompt::Prompts;
 use crate::provider::{
     ChatRequest, Chunk, Ending, Message, Provider, ProviderError, Schema, Speaker, StopReason, retry,
 };
-use crate::region;
-use crate::role::Roles;
-
-const EDITS: &str = include_str!("edits.toml");
+use crate::role::{Roles, Sampling};
 
 /// Results of a trial.
 #[derive(Debug, Serialize)]
@@ -51,29 +45,19 @@ pub enum SchemaKept {
     Refused,
 }
 
-/// One edit of the built-in set.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TinyEdit {
-    file: String,
-    symbol: String,
-    task: String,
-    before: String,
-    after: String,
-}
+/// Bytes of the files that a trial edits: it has to be over in minutes. `eval edit` takes all.
+const SMALL: usize = 250;
 
-#[derive(Debug, Deserialize)]
-struct Edits {
-    edit: Vec<TinyEdit>,
-}
+/// How the questions that are no edits are asked.
+const PLAIN: Sampling = Sampling { temperature: 0.0, seed: Some(1) };
 
 /// One answer with its times.
-struct Asked {
-    text: String,
-    ending: Ending,
-    pieces: usize,
-    first_ms: u64,
-    rest_ms: u64,
+pub(super) struct Asked {
+    pub text: String,
+    pub ending: Ending,
+    pub pieces: usize,
+    pub first_ms: u64,
+    pub rest_ms: u64,
 }
 
 /// Runs the whole trial; `announce` is told what is being tried.
@@ -86,25 +70,24 @@ pub async fn run(
 ) -> anyhow::Result<Trial> {
     announce("speed and streaming");
     let speed =
-        ask(provider, window, &["Count from 1 to 30, one number a line. Nothing else."], None, 90).await?;
+        ask(provider, window, &["Count from 1 to 30, one number a line. Nothing else."], None, 90, PLAIN)
+            .await?;
     announce("schema");
     let schema = schema(provider, window).await?;
     announce("tool calls");
-    let dialect = dialect(&ask(provider, window, &[TOOLS], None, 120).await?.text);
-    let edits: Edits = toml::from_str(EDITS).context("the built-in edits")?;
+    let dialect = dialect(&ask(provider, window, &[TOOLS], None, 120, PLAIN).await?.text);
+    let edits: Vec<SingleEdit> =
+        edits::all()?.into_iter().filter(|edit| edit.before.len() <= SMALL).collect();
+    let writer =
+        Writer { provider, window, prompts, roles, sampling: Sampling { temperature: 0.0, seed: Some(1) } };
     let mut trial = EditTrial::default();
     for format in EditFormat::ALL {
-        for (at, edit) in edits.edit.iter().enumerate() {
-            // Not every tiny edit is about a definition that the index finds.
-            let named = grammar::named(&grammar::definitions(&edit.file, &edit.before), &edit.symbol).len();
-            if format == EditFormat::Symbol && named != 1 {
-                continue;
-            }
-            announce(&format!("edits as {}, {} of {}", format.describe(), at + 1, edits.edit.len()));
-            let right = tries(provider, window, prompts, roles, edit, format).await?;
+        for (at, edit) in edits.iter().enumerate().filter(|(_, edit)| edit.can_be_asked_as(format)) {
+            announce(&format!("edits as {}, {} of {}", format.describe(), at + 1, edits.len()));
+            let written = writer.write(edit, format).await?;
             let score = trial.forms.entry(format).or_default();
             score.tried += 1;
-            score.right += u32::from(right);
+            score.right += u32::from(written.is_expected(edit));
         }
     }
     let per_second = |tokens: Option<u32>, ms: u64| {
@@ -121,12 +104,14 @@ pub async fn run(
     })
 }
 
-async fn ask(
+/// Asks once; the last message is the user's, those before it the system's.
+pub(super) async fn ask(
     provider: &Provider,
     window: u32,
     messages: &[&str],
     schema: Option<Schema>,
     answer_limit: u32,
+    sampling: Sampling,
 ) -> Result<Asked, ProviderError> {
     let speaker = |at| if at + 1 == messages.len() { Speaker::User } else { Speaker::System };
     let messages =
@@ -137,8 +122,8 @@ async fn ask(
         schema,
         window,
         answer_limit: answer_limit.min(window / 3),
-        temperature: 0.0,
-        seed: Some(1),
+        temperature: sampling.temperature,
+        seed: sampling.seed,
     };
     let began = Instant::now();
     let begun = retry::begin(provider, &request, retry::Patience::default(), |_| {}).await?;
@@ -165,9 +150,15 @@ async fn ask(
 /// Asks for something else than the schema allows: only a server that enforces it answers in JSON.
 async fn schema(provider: &Provider, window: u32) -> Result<SchemaKept, ProviderError> {
     let wanted = answer::schema_of::<ExploreAnswer>("action");
-    let asked =
-        ask(provider, window, &["Write the word hello in capital letters. No JSON."], Some(wanted), 120)
-            .await?;
+    let asked = ask(
+        provider,
+        window,
+        &["Write the word hello in capital letters. No JSON."],
+        Some(wanted),
+        120,
+        PLAIN,
+    )
+    .await?;
     if provider.schema_form().is_some() {
         return Ok(SchemaKept::Refused);
     }
@@ -175,7 +166,7 @@ async fn schema(provider: &Provider, window: u32) -> Result<SchemaKept, Provider
     // An answer that was cut began well or not; the first character tells.
     let kept = match asked.ending.reason {
         StopReason::Complete => parsed.is_ok_and(|parsed| parsed.repairs.is_empty()),
-        StopReason::Length => asked.text.trim_start().starts_with('{'),
+        StopReason::Length | StopReason::Repetition => asked.text.trim_start().starts_with('{'),
     };
     Ok(if kept { SchemaKept::Kept } else { SchemaKept::Ignored })
 }
@@ -200,89 +191,14 @@ fn dialect(text: &str) -> &'static str {
     found.min().map_or("none", |(_, name)| name)
 }
 
-/// Whether the model makes one edit right at the first attempt.
-async fn tries(
-    provider: &Provider,
-    window: u32,
-    prompts: &Prompts,
-    roles: &Roles,
-    edit: &TinyEdit,
-    format: EditFormat,
-) -> anyhow::Result<bool> {
-    let shown = match format {
-        EditFormat::AnchoredLines => tag::tagged(&edit.before, 1),
-        _ => edit.before.clone(),
-    };
-    let request = StepRequest {
-        request: edit.task.clone(),
-        step: Step {
-            action: StepAction::Edit,
-            file: edit.file.clone(),
-            symbol: edit.symbol.clone(),
-            target: String::new(),
-            task: edit.task.clone(),
-        },
-        format,
-        regions: vec![Region { text: shown, ..region::whole(&edit.file, &edit.before) }],
-        reasons: Vec::new(),
-        failure: String::new(),
-        feedback: String::new(),
-        variation: 0,
-    };
-    let system = prompts.render(&roles.coder.system, serde_json::json!({ "format": format }))?;
-    let user = prompts.render(&roles.coder.user, &request)?;
-    let asked = ask(provider, window, &[&system, &user], None, 400).await?;
-    Ok(result(edit, format, &asked.text)?.is_some_and(|text| same(&text, &edit.after)))
-}
-
-/// The file after the edits of an answer; `None` when they do not pass the gates.
-fn result(edit: &TinyEdit, format: EditFormat, answer: &str) -> anyhow::Result<Option<String>> {
-    let folder = tempfile::tempdir().context("cannot make a folder for the trial")?;
-    std::fs::write(folder.path().join(&edit.file), &edit.before)?;
-    let mut overlay = Overlay::open(folder.path())?;
-    let planned = || Planned::Only(vec![edit.file.clone()]);
-    let (format, symbol) = match format {
-        EditFormat::SearchReplace => (Format::SearchReplace, None),
-        EditFormat::Whole => (Format::Whole, None),
-        EditFormat::Symbol => (Format::Symbol, Some(edit.symbol.clone())),
-        EditFormat::AnchoredLines => (Format::AnchoredLines, None),
-    };
-    let expected = Expected { format, planned: planned(), symbol };
-    let Ok(edits) = parse::parse(answer, &expected) else { return Ok(None) };
-    if overlay.propose(&edits, &Gates::new(planned())).is_err() {
-        return Ok(None);
-    }
-    Ok(overlay.read(&edit.file).ok().flatten())
-}
-
-/// Whether two texts differ in blank lines and line ends at most.
-fn same(a: &str, b: &str) -> bool {
-    let lines = |text: &str| -> Vec<String> {
-        text.lines().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect()
-    };
-    lines(a) == lines(b)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::measured::Score;
     use crate::provider::Scripted;
 
-    fn edits() -> Vec<TinyEdit> {
-        toml::from_str::<Edits>(EDITS).unwrap().edit
-    }
-
-    #[test]
-    fn each_of_the_dozen_changes_its_file() {
-        let edits = edits();
-        assert_eq!(edits.len(), 12);
-        for edit in &edits {
-            assert!(!same(&edit.before, &edit.after), "{}", edit.file);
-            let whole = format!("{}\n```\n{}```\n", edit.file, edit.after);
-            let made = result(edit, EditFormat::Whole, &whole).unwrap();
-            assert!(made.is_some_and(|made| same(&made, &edit.after)), "{}", edit.file);
-        }
+    fn edits() -> Vec<SingleEdit> {
+        edits::all().unwrap().into_iter().filter(|edit| edit.before.len() <= SMALL).collect()
     }
 
     #[test]
@@ -300,17 +216,14 @@ mod tests {
             serde_json::json!({"text": "HELLO"}),
             serde_json::json!({"text": "<tool_call>{}</tool_call>"}),
         ];
-        let definitions = |edit: &TinyEdit| {
-            let found = grammar::definitions(&edit.file, &edit.before);
-            grammar::named(&found, &edit.symbol).len() == 1
-        };
-        let symbols = edits().iter().filter(|edit| definitions(edit)).count();
+        assert!((10..=16).contains(&edits().len()), "a trial of minutes");
+        let symbols = edits().iter().filter(|edit| edit.can_be_asked_as(EditFormat::Symbol)).count();
         let refusals = symbols + 2 * edits().len();
         lines.extend((0..refusals).map(|_| serde_json::json!({"text": "I cannot."})));
         lines.extend(
-            edits()
-                .iter()
-                .map(|edit| serde_json::json!({"text": format!("{}\n```\n{}```\n", edit.file, edit.after)})),
+            edits().iter().map(
+                |edit| serde_json::json!({"text": format!("{}\n```\n{}```\n", edit.file, edit.after())}),
+            ),
         );
         let script: Vec<String> = lines.iter().map(ToString::to_string).collect();
         let provider = Provider::Scripted(Scripted::parse("s", &script.join("\n")).unwrap());
@@ -318,11 +231,12 @@ mod tests {
         let roles = Roles::load(None, &prompts).unwrap();
         let mut said = Vec::new();
         let trial = run(&provider, 8192, &prompts, &roles, |what| said.push(what.to_owned())).await.unwrap();
-        assert_eq!(trial.edits.forms[&EditFormat::Whole], Score { tried: 12, right: 12 });
-        assert_eq!(trial.edits.forms[&EditFormat::SearchReplace], Score { tried: 12, right: 0 });
+        let all = edits().len() as u32;
+        assert_eq!(trial.edits.forms[&EditFormat::Whole], Score { tried: all, right: all });
+        assert_eq!(trial.edits.forms[&EditFormat::SearchReplace], Score { tried: all, right: 0 });
         assert!(symbols > 5 && trial.edits.forms[&EditFormat::Symbol].tried as usize == symbols);
         assert_eq!(trial.edits.ranked()[0], EditFormat::Whole);
         assert_eq!((trial.schema, trial.dialect, trial.streams), (SchemaKept::Ignored, "Hermes tags", true));
-        assert_eq!(said.len(), 3 + refusals + 12);
+        assert_eq!(said.len(), 3 + refusals + edits().len());
     }
 }

@@ -104,6 +104,8 @@ pub enum StopReason {
     Complete,
     /// The answer limit or the window was reached: the text is cut.
     Length,
+    /// It wrote the same over and over and was stopped: the text is of no use.
+    Repetition,
 }
 
 /// Time limits of one call. There is no limit before the first token: loading a model or reading a

@@ -7,7 +7,7 @@ use crate::mailbox::{Answerer, Mailbox};
 use crate::message::{Plan, PlanAnswer, PlanRequest, Planned, Step, StepAction};
 use crate::protocol::Event;
 use crate::provider::{Schema, StopReason};
-use crate::role::{CallError, Caller};
+use crate::role::{CallError, Caller, REPEATS};
 
 /// Handle to the Architect's task.
 pub type Architect = Mailbox<PlanRequest, Result<Planned, CallError>>;
@@ -41,6 +41,7 @@ impl Answerer<PlanRequest, Result<Planned, CallError>> for Task {
                 StopReason::Length => {
                     Err("the answer was cut at its limit: write fewer and shorter steps".to_owned())
                 }
+                StopReason::Repetition => Err(REPEATS.to_owned()),
                 StopReason::Complete => answer::json::<PlanAnswer>(&answer.text)
                     .map_err(|error| error.to_string())
                     .and_then(|parsed| {

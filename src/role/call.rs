@@ -18,6 +18,7 @@ use crate::provider::{
     ChatRequest, Chunk, Ending, Message, Provider, ProviderError, Schema, SchemaForm, Speaker, StopReason,
     retry,
 };
+use crate::role::repeats::Repeats;
 use crate::role::{RoleSpec, TaskLimits};
 use crate::tokens::{self, Size};
 
@@ -55,6 +56,8 @@ pub struct Model {
     /// Context window in tokens, the same for every call of the session.
     pub window: u32,
     pub limits: TaskLimits,
+    /// Whether the server is asked to hold answers to their schemas.
+    pub constrained: bool,
     recorder: Option<Recorder>,
     calls: Arc<AtomicU32>,
     spent: Arc<Mutex<Spent>>,
@@ -86,6 +89,7 @@ impl Model {
             provider,
             window,
             limits: TaskLimits::default(),
+            constrained: true,
             recorder: None,
             calls: Arc::default(),
             spent: Arc::default(),
@@ -111,6 +115,7 @@ impl Model {
         let other = Model::new(provider, self.window);
         let other = Model {
             limits: self.limits,
+            constrained: self.constrained,
             recorder: self.recorder.clone(),
             calls: self.calls.clone(),
             spent: self.spent.clone(),
@@ -278,7 +283,7 @@ impl Caller {
         let request = ChatRequest {
             role: role.clone(),
             messages: messages.to_vec(),
-            schema: schema.cloned(),
+            schema: schema.filter(|_| self.model.constrained).cloned(),
             window,
             answer_limit,
             temperature: self.spec.sampling.temperature,
@@ -372,14 +377,29 @@ impl Caller {
         });
         let begun = begun.await?;
         let mut chunks = futures::stream::iter([Ok(begun.first)]).chain(begun.rest);
+        let mut repeats = Repeats::new(request.messages.iter().map(|message| message.text.as_str()));
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk?;
+            let mut goes_round = false;
             match &chunk {
-                Chunk::Text(part) => self.events.emit(Event::CallDelta { call, text: part.clone() }),
+                Chunk::Text(part) => {
+                    self.events.emit(Event::CallDelta { call, text: part.clone() });
+                    goes_round = repeats.push(part);
+                }
                 Chunk::Thinking(part) => self.events.emit(Event::CallThinking { call, text: part.clone() }),
                 Chunk::End(ending) => return Ok(*ending),
             }
             came.push(chunk);
+            if goes_round {
+                // The server stops when nobody listens any more; what it would have counted is not known.
+                let reason = StopReason::Repetition;
+                return Ok(Ending {
+                    reason,
+                    prompt_tokens: None,
+                    evaluated_tokens: None,
+                    answer_tokens: None,
+                });
+            }
         }
         // A provider's stream always closes with an ending or an error of its own.
         Err(ProviderError::Protocol {

@@ -2,7 +2,7 @@
 //! JSON, which costs small models several points of correctness.
 
 use crate::mailbox::{Answerer, Mailbox};
-use crate::message::{CoderAnswer, StepRequest};
+use crate::message::{CoderAnswer, Cut, StepRequest};
 use crate::provider::StopReason;
 use crate::role::{CallError, Caller};
 
@@ -26,6 +26,11 @@ impl Answerer<StepRequest, Result<CoderAnswer, CallError>> for Task {
         let messages =
             [caller.system(serde_json::json!({"format": request.format}))?, caller.user(&request)?];
         let answer = caller.call(&mut caller.allowance(), &messages, None).await?;
-        Ok(CoderAnswer { text: answer.text, cut: answer.reason == StopReason::Length })
+        let cut = match answer.reason {
+            StopReason::Complete => None,
+            StopReason::Length => Some(Cut::AtLimit),
+            StopReason::Repetition => Some(Cut::Repeating),
+        };
+        Ok(CoderAnswer { text: answer.text, cut })
     }
 }

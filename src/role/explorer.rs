@@ -10,7 +10,7 @@ use crate::protocol::Event;
 use crate::provider::{Schema, StopReason};
 use crate::retrieve::Retriever;
 use crate::role::guard::Guard;
-use crate::role::{CallError, Caller};
+use crate::role::{CallError, Caller, REPEATS};
 use crate::tool;
 
 /// Handle to the Explorer's task.
@@ -71,6 +71,7 @@ impl Task {
             };
             let next = match answer.reason {
                 StopReason::Length => Err("the answer was cut at its limit".to_owned()),
+                StopReason::Repetition => Err(REPEATS.to_owned()),
                 StopReason::Complete => {
                     answer::json::<ExploreAnswer>(&answer.text).map_err(|error| error.to_string())
                 }

@@ -10,6 +10,7 @@ mod coder;
 mod explorer;
 mod guard;
 mod limits;
+mod repeats;
 mod spec;
 
 pub use architect::{Architect, spawn as spawn_architect};
@@ -20,6 +21,9 @@ pub use limits::TaskLimits;
 pub use spec::{Budget, Output, RoleSpec, Roles, Sampling};
 
 use crate::provider::{Message, Speaker};
+
+/// What a model is told whose answer went round in circles.
+const REPEATS: &str = "the answer repeated the same text over and over: write each thing once";
 
 /// Continues a conversation: what the model said, and what it is told. Messages are only ever
 /// appended, so that a server keeps what it has read.

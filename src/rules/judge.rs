@@ -60,6 +60,14 @@ impl Authority {
         if let Mode::Deny | Mode::Plan = self.mode {
             return Ruled::Denied { by: format!("mode: {}", self.mode.word()) };
         }
+        if self.mode == Mode::Evaluation {
+            // The folder is thrown away, whatever its files are called; but a path that may lead out of it
+            // is not a path of the folder.
+            return match explained.iter().find(|one| !one.doubts.is_empty()) {
+                Some(doubted) => Ruled::Asked { because: Some(doubted.by.clone()) },
+                None => Ruled::Allowed { by: format!("mode: {}", self.mode.word()) },
+            };
+        }
         let allowed = strictest.verdict == Verdict::Allow;
         if !allowed && self.mode != Mode::Auto {
             let decided = explained.iter().any(|one| !one.matched.is_empty() || !one.doubts.is_empty());
@@ -209,6 +217,24 @@ mod tests {
         // A script that stays executable may be edited like any other file.
         let script = make(&|change| (change.executable_before, change.executable_after) = (true, true));
         assert_eq!(in_modes(&all, &script)[0], "allowed");
+    }
+
+    #[test]
+    fn an_evaluation_takes_everything_but_what_is_denied_or_may_lead_out_of_its_folder() {
+        let judge = |rules: &[(&str, &str)], made: &Change| authority(Mode::Evaluation, rules).judge(made);
+        let plain = change("src/a.rs");
+        for made in [
+            plain.clone(),
+            Change { kind: ChangeKind::Delete, ..plain.clone() },
+            Change { planned: false, tier: Tier::Fuzzy, check_failed: true, ..plain.clone() },
+            change("Cargo.toml"),
+        ] {
+            assert_eq!(judge(&[], &made), Ruled::Allowed { by: "mode: evaluation".into() }, "{made:?}");
+        }
+        assert_eq!(word(&judge(&[("deny", "src/")], &plain)), "denied");
+        for places in [vec![], vec![Place::lexical("a/../../b")]] {
+            assert_eq!(word(&judge(&[], &Change { places, ..plain.clone() })), "asked");
+        }
     }
 
     #[test]

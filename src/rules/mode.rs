@@ -16,6 +16,11 @@ pub enum Mode {
     Plan,
     /// Print the patch and apply nothing
     Deny,
+    /// Apply everything that no rule denies: for a folder that was made to be thrown away. Neither a flag
+    /// nor a file can name it; only [`crate::command`] sets it, for `countersign eval`
+    #[value(skip)]
+    #[serde(skip_deserializing)]
+    Evaluation,
 }
 
 impl Mode {
@@ -26,6 +31,7 @@ impl Mode {
             Mode::Auto => "auto",
             Mode::Plan => "plan",
             Mode::Deny => "deny",
+            Mode::Evaluation => "evaluation",
         }
     }
 }

@@ -43,6 +43,10 @@ impl Place {
         if path.is_empty() {
             doubts.push("it names no file".to_owned());
         }
+        // Behind `./` it is a name like any other, but nobody who is given it without that knows so.
+        if path.starts_with('~') && !given.starts_with('~') {
+            doubts.push("it begins with `~`, which means a home folder".to_owned());
+        }
         doubts.extend(parts.iter().filter_map(|part| alias(part)));
         let plain: Vec<String> = parts.iter().map(|part| plain(part)).collect();
         let plain = plain.join("/");
@@ -108,6 +112,8 @@ mod tests {
             ("Makefile.", "Makefile"),
             ("Makefile ", "Makefile"),
             ("secret./x", "secret/x"),
+            ("./~", "~"),
+            ("./~/x", "~/x"),
             ("secret\\x", "secret/x"),
             ("Makefile::$DATA", "Makefile"),
             ("C:\\x", "C/x"),

@@ -14,7 +14,7 @@ use crate::edit::gate::{self, Deletion, Gates};
 use crate::edit::grammar;
 use crate::edit::parse::{self, Expected, Format};
 use crate::edit::{Edit, Overlay, Planned, Refusal, tag};
-use crate::message::{EditFormat, Region, Step, StepAction, StepRequest};
+use crate::message::{Cut, EditFormat, Region, Step, StepAction, StepRequest};
 use crate::protocol::Event;
 use crate::region::{self, Place};
 use crate::role::{Budget, CallError};
@@ -140,9 +140,11 @@ impl Work<'_> {
         let fits_answer =
             text.len() <= self.desk.coder_model.bytes_of(budget.answer_limit(self.desk.coder_model.window));
         let ranked = &self.desk.edit_forms;
-        let target = Target { step, text: &text, definitions: &definitions, fits_answer, ranked };
+        let fixed = self.desk.parts.format;
+        let target = Target { step, text: &text, definitions: &definitions, fits_answer, ranked, fixed };
         let mut format = target.first();
         let mut reasons: Vec<String> = Vec::new();
+        let mut variation = self.notes.variation;
         for attempt in 1..=budget.calls {
             if attempt == budget.calls
                 && attempt > 1
@@ -160,7 +162,7 @@ impl Work<'_> {
                 reasons: std::mem::take(&mut reasons),
                 failure: self.notes.failure.clone(),
                 feedback: self.notes.feedback.clone(),
-                variation: self.notes.variation,
+                variation,
             };
             let answer = match self.desk.coder.ask(request).await? {
                 Ok(answer) => answer,
@@ -169,13 +171,19 @@ impl Work<'_> {
                 }
                 Err(error) => return Err(error.into()),
             };
-            reasons = if answer.cut {
-                vec!["The answer was cut at its limit. Write a shorter edit.".to_owned()]
-            } else {
-                match self.read_and_propose(&answer.text, format, &target, &regions) {
+            reasons = match answer.cut {
+                Some(Cut::AtLimit) => {
+                    vec!["The answer was cut at its limit. Write a shorter edit.".to_owned()]
+                }
+                Some(Cut::Repeating) => {
+                    // Asked alike, it would go round in the same circle.
+                    variation += 1;
+                    vec!["The answer repeated the same lines over and over. Find a shorter way.".to_owned()]
+                }
+                None => match self.read_and_propose(&answer.text, format, &target, &regions) {
                     Ok(files) => return Ok(Ok(files)),
                     Err(refusals) => refusals.iter().map(Refusal::to_string).collect(),
-                }
+                },
             };
             self.desk.events.emit(Event::EditRefused {
                 step: self.number,

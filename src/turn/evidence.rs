@@ -21,6 +21,8 @@ const MOST_TRIES: usize = 3;
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// Most definitions that are pointed out to the Architect.
 const NAMED_SHOWN: usize = 8;
+/// Most names of files that stand in for the pack where it is left out.
+const NAMES_ALONE: usize = 200;
 /// Reasons of the ledger that are shown with a hunk.
 const REASONS_SHOWN: usize = 3;
 
@@ -60,7 +62,9 @@ pub(super) async fn gather(desk: &Desk, request: &StartRequest) -> Result<Gather
         // Denser than was thought: whole snippets go, the lowest in rank first.
         room = (u64::from(budget.tokens) * u64::from(share) * 95 / (u64::from(counted) * 100)) as u32;
     };
-    desk.events.emit(pack_event(&context));
+    if desk.parts.evidence {
+        desk.events.emit(pack_event(&context));
+    }
     let reasons = context
         .ledger
         .candidates
@@ -71,7 +75,18 @@ pub(super) async fn gather(desk: &Desk, request: &StartRequest) -> Result<Gather
             (candidate.path.clone(), reasons)
         })
         .collect();
-    Ok(Gathered { evidence: evidence(context, named), paths: Arc::new(paths), reasons })
+    let evidence = match desk.parts.evidence {
+        true => evidence(context, named),
+        false => names_alone(&paths),
+    };
+    Ok(Gathered { evidence, paths: Arc::new(paths), reasons })
+}
+
+/// What is known of a tree without any evidence.
+fn names_alone(paths: &BTreeSet<String>) -> Evidence {
+    let further = paths.iter().take(NAMES_ALONE);
+    let further = further.map(|path| Further { path: path.clone(), definitions: Vec::new() });
+    Evidence { further: further.collect(), ..Evidence::default() }
 }
 
 async fn update(desk: &Desk) -> Result<(), Stop> {

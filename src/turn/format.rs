@@ -20,19 +20,22 @@ pub(super) struct Target<'a> {
     pub fits_answer: bool,
     /// Forms that the model was tried in, the best first.
     pub ranked: &'a [EditFormat],
+    /// The only form to ask for, where it is possible.
+    pub fixed: Option<EditFormat>,
 }
 
 impl Target<'_> {
     pub fn first(&self) -> EditFormat {
+        let possible = |form: &EditFormat| match form {
+            EditFormat::Symbol => self.definition().is_some(),
+            EditFormat::Whole => self.fits_answer,
+            EditFormat::SearchReplace | EditFormat::AnchoredLines => true,
+        };
         match self.step.action {
             StepAction::Create => EditFormat::Whole,
+            _ if self.fixed.as_ref().is_some_and(possible) => self.fixed.unwrap_or(EditFormat::Whole),
             _ if self.text.lines().count() <= WHOLE_LINES => EditFormat::Whole,
             _ => {
-                let possible = |form: &EditFormat| match form {
-                    EditFormat::Symbol => self.definition().is_some(),
-                    EditFormat::Whole => self.fits_answer,
-                    EditFormat::SearchReplace | EditFormat::AnchoredLines => true,
-                };
                 let mut forms = self.ranked.iter().copied().chain(EditFormat::ALL);
                 // The invariant behind it: blocks are always possible.
                 forms.find(possible).unwrap_or(EditFormat::SearchReplace)
@@ -43,6 +46,7 @@ impl Target<'_> {
     /// The form to try when answers in `format` were refused; `None` when there is no other way.
     pub fn after(&self, format: EditFormat) -> Option<EditFormat> {
         match format {
+            _ if self.fixed == Some(format) => None,
             EditFormat::Whole if self.text.is_empty() => None,
             EditFormat::Symbol | EditFormat::Whole => Some(EditFormat::SearchReplace),
             EditFormat::SearchReplace if self.fits_answer => Some(EditFormat::Whole),
@@ -76,7 +80,14 @@ mod tests {
             task: "t".into(),
         };
         let definitions = grammar::definitions("a.py", &text);
-        let target = Target { step: &step, text: &text, definitions: &definitions, fits_answer, ranked: &[] };
+        let target = Target {
+            step: &step,
+            text: &text,
+            definitions: &definitions,
+            fits_answer,
+            ranked: &[],
+            fixed: None,
+        };
         let first = target.first();
         let found: Vec<EditFormat> = std::iter::once(first).chain(target.after(first)).collect();
         assert_eq!(found, expected, "{action:?} {symbol:?} {lines}");
@@ -93,7 +104,7 @@ mod tests {
             task: "t".into(),
         };
         let first = |ranked: &[EditFormat], fits_answer| {
-            Target { step: &step, text: &text, definitions: &[], fits_answer, ranked }.first()
+            Target { step: &step, text: &text, definitions: &[], fits_answer, ranked, fixed: None }.first()
         };
         let ranked = [EditFormat::Symbol, EditFormat::Whole, EditFormat::AnchoredLines];
         assert_eq!(first(&ranked, true), EditFormat::Whole);

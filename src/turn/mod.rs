@@ -9,6 +9,7 @@ mod code;
 mod evidence;
 mod format;
 mod make;
+mod obvious;
 mod sign;
 
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub struct Desk {
     /// Most tokens of the pack.
     pub evidence_tokens: u32,
     pub tries: Tries,
+    pub parts: Parts,
 }
 
 /// How much time is spent on quality.
@@ -69,6 +71,29 @@ pub struct Tries {
 impl Default for Tries {
     fn default() -> Tries {
         Tries { candidates: 1, repairs: 1 }
+    }
+}
+
+/// The parts of a turn that can be left out or fixed, to measure what each is worth. All are there
+/// unless `countersign eval` says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// The pack; without it the Architect sees the names of files alone.
+    pub evidence: bool,
+    /// The Architect; without it the Coder gets the request itself, for each tagged file or else for the
+    /// file that ranks first.
+    pub architect: bool,
+    /// A schema that the server holds answers to; without it they are only validated.
+    pub schema: bool,
+    /// Checks on a copy, and the repairs that follow from them, before anything is applied.
+    pub early_checks: bool,
+    /// The one form in which the Coder is asked, wherever it is possible.
+    pub format: Option<EditFormat>,
+}
+
+impl Default for Parts {
+    fn default() -> Parts {
+        Parts { evidence: true, architect: true, schema: true, early_checks: true, format: None }
     }
 }
 
@@ -166,6 +191,14 @@ async fn propose(desk: &Desk, request: StartRequest) -> Result<(Maker<'_>, sign:
 }
 
 async fn plan(desk: &Desk, request: &StartRequest, gathered: &Gathered) -> Result<Plan, Stop> {
+    let obvious = match desk.parts.architect {
+        true => obvious::plan(request, &gathered.paths),
+        false => Some(obvious::without_architect(request, &gathered.evidence)?),
+    };
+    if let Some(plan) = obvious {
+        desk.events.emit(plan_event(&plan));
+        return Ok(plan);
+    }
     let mut findings: Vec<Finding> = Vec::new();
     for round in 0..=MOST_ROUNDS {
         let planned = desk

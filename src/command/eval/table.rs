@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::interval::Share;
 use super::prediction::Predictions;
 use super::score::{Figures, mean, score};
 use super::task::Task;
@@ -34,6 +35,9 @@ pub struct Group {
     pub tasks: usize,
     #[serde(flatten)]
     pub figures: Figures,
+    /// Of the two figures that are shares of tasks: the 95 % intervals.
+    pub acc1_interval: Share,
+    pub all10_interval: Share,
 }
 
 impl Report {
@@ -47,7 +51,17 @@ impl Report {
                 all.push(figures);
                 by_repo.entry(task.repo.clone()).or_default().push(figures);
             }
-            let group = |figures: &[Figures]| Group { tasks: figures.len(), figures: mean(figures) };
+            let group = |figures: &[Figures]| {
+                let share = |of: &dyn Fn(&Figures) -> f64| {
+                    Share::new(figures.iter().filter(|figures| of(figures) == 1.0).count(), figures.len())
+                };
+                Group {
+                    tasks: figures.len(),
+                    figures: mean(figures),
+                    acc1_interval: share(&|figures| figures.acc1),
+                    all10_interval: share(&|figures| figures.all10),
+                }
+            };
             Measured {
                 name: variant.name.clone(),
                 all: group(&all),
@@ -89,9 +103,16 @@ impl Report {
                 hunks.map_or_else(|| "-".to_owned(), |gain| format!("{:+.1}", 100.0 * gain)),
             );
         }
+        let (acc1, all10) = (&whole.all.acc1_interval, &whole.all.all10_interval);
         let _ = writeln!(
             text,
-            "\nA pack has at most {} tokens. files and hunks: share of the files and of the runs of lines, that the real\nchange modified, in the pack. tokens and seconds (request to pack, index at hand) are medians.",
+            "\nOf all tasks with 95 % intervals (Wilson): acc@1 {}, all@10 {}.",
+            acc1.in_percent(),
+            all10.in_percent()
+        );
+        let _ = writeln!(
+            text,
+            "A pack has at most {} tokens. files and hunks: share of the files and of the runs of lines, that the real\nchange modified, in the pack. tokens and seconds (request to pack, index at hand) are medians.",
             self.budget
         );
         text
