@@ -5,6 +5,8 @@
 
 mod portable;
 mod tile;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use crate::activation::{PANEL, Panel, PanelMut};
 use crate::format::Format;
@@ -46,7 +48,10 @@ impl Kernels {
 
     /// All that this processor can run, the slowest first.
     pub fn all() -> Vec<&'static Kernels> {
-        vec![&portable::KERNELS]
+        let mut all = vec![&portable::KERNELS];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(x86::available());
+        all
     }
 
     /// The products of `out.len()` rows of weights with a vector: `out[i] = rows[i] · vector`.

@@ -23,7 +23,8 @@ fn dots(format: Format, rows: &[u8], len: usize, vector: &Panel, out: &mut [f32]
     }
 }
 
-fn integer_dot(format: Format, row: &[u8], len: usize, vector: &Panel) -> f32 {
+#[inline(always)]
+pub(super) fn integer_dot(format: Format, row: &[u8], len: usize, vector: &Panel) -> f32 {
     let mut q = [0; 32];
     let mut sum = 0.0;
     for group in 0..len / 32 {

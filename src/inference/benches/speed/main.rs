@@ -1,0 +1,216 @@
+//! Speed and memory of a model, beside llama.cpp's server with the same file, in one run:
+//!
+//! `cargo bench -p countersign-inference -- MODEL.gguf [THREADS [SERVER COMMAND …]]`
+//!
+//! In the server's command `{model}`, `{port}` and `{threads}` are filled in, for example
+//! `llama-server -m {model} --port {port} -t {threads} -c 4096 -np 1`. Both take turns, and of several
+//! rounds the best counts, so that the ratios hold on a machine that does other things as well.
+#![allow(clippy::print_stdout, reason = "that is what it is for")]
+
+mod server;
+
+use countersign_inference::{Model, Options, Session, physical_cores};
+use server::Server;
+use std::error::Error;
+use std::ops::ControlFlow;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const ROUNDS: usize = 4;
+const CONTEXT: usize = 4096;
+/// Tokens of the prompt and of the answer that are timed.
+const READ: usize = 512;
+const WRITTEN: usize = 64;
+const PROMPTS: &str = include_str!("prompts.txt");
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // cargo bench adds `--bench`.
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let Some(path) = arguments.next() else {
+        println!(
+            "no model is given, so nothing is measured: cargo bench -p countersign-inference -- MODEL.gguf"
+        );
+        return Ok(());
+    };
+    let threads = arguments.next().map_or(Ok(physical_cores()), |threads| threads.parse())?;
+    let rest: Vec<String> = arguments.collect();
+    if rest == ["--once"] {
+        return once(&path, threads);
+    }
+    let mut own = Own::open(&path, threads)?;
+    println!("{path}, {threads} threads, {} kernels", own.model.instructions());
+    let mut server = if rest.is_empty() { None } else { Some(Server::start(&rest, &path, threads)?) };
+    let prompt = long_prompt(&own.model);
+    let (mut best, mut other) = (Speed::default(), Speed::default());
+    for _ in 0..ROUNDS {
+        best.improve(own.run(&prompt, WRITTEN)?.1);
+        if let Some(server) = &server {
+            other.improve(server.run(&prompt, WRITTEN)?.1);
+        }
+    }
+    best.resident = resident(std::process::id());
+    if let Some(server) = &server {
+        other.resident = resident(server.id());
+        compare_answers(&mut own, server)?;
+        compare_tokens(&own.model, server)?;
+    }
+    drop(own);
+    let mut first = (Duration::MAX, Duration::MAX);
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let status =
+            Command::new(std::env::current_exe()?).args([&path, &threads.to_string(), "--once"]).status()?;
+        first.0 = first.0.min(start.elapsed());
+        assert!(status.success(), "the model cannot be run by itself");
+        if server.take().is_some() || !rest.is_empty() {
+            let start = Instant::now();
+            let fresh = Server::start(&rest, &path, threads)?;
+            fresh.run(&prompt[..16], 1)?;
+            first.1 = first.1.min(start.elapsed());
+        }
+    }
+    let file = std::fs::metadata(&path)?.len() as f64;
+    println!("\n| | here | llama.cpp | ratio |\n|---|---|---|---|");
+    row("prompt, tokens/s", best.read, other.read);
+    row("answer, tokens/s", best.written, other.written);
+    row("resident, share of the file", best.resident / file, other.resident / file);
+    row("start to first token, s", first.0.as_secs_f64(), first.1.as_secs_f64());
+    Ok(())
+}
+
+fn row(name: &str, here: f64, there: f64) {
+    if there > 0.0 && there < 1e9 {
+        println!("| {name} | {here:.2} | {there:.2} | {:.2} |", here / there);
+    } else {
+        println!("| {name} | {here:.2} | | |");
+    }
+}
+
+/// Tokens per second, and bytes of memory.
+#[derive(Default, Clone, Copy)]
+struct Speed {
+    read: f64,
+    written: f64,
+    resident: f64,
+}
+
+impl Speed {
+    fn improve(&mut self, other: Speed) {
+        self.read = self.read.max(other.read);
+        self.written = self.written.max(other.written);
+    }
+}
+
+struct Own {
+    model: Model,
+    session: Session,
+}
+
+impl Own {
+    fn open(path: &str, threads: usize) -> Result<Self, Box<dyn Error>> {
+        let model = Model::open(path.as_ref(), &Options { threads, context: CONTEXT })?;
+        Ok(Own { session: Session::new(&model)?, model })
+    }
+
+    /// The likeliest tokens after a prompt.
+    fn run(&mut self, prompt: &[u32], count: usize) -> Result<(Vec<u32>, Speed), Box<dyn Error>> {
+        let go_on = &mut |_| ControlFlow::Continue(());
+        self.session.truncate(0);
+        let start = Instant::now();
+        self.session.read(prompt, go_on)?;
+        let read = prompt.len() as f64 / start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let mut answer = vec![likeliest(self.session.logits())];
+        while answer.len() < count {
+            self.session.read(&answer[answer.len() - 1..], go_on)?;
+            answer.push(likeliest(self.session.logits()));
+        }
+        let written = (count - 1) as f64 / start.elapsed().as_secs_f64();
+        Ok((answer, Speed { read, written, resident: 0.0 }))
+    }
+}
+
+fn likeliest(logits: &[f32]) -> u32 {
+    let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+    best.expect("something has been read").0 as u32
+}
+
+/// Prompts again and again, until there is enough.
+fn long_prompt(model: &Model) -> Vec<u32> {
+    let text = PROMPTS.replace("\\n", "\n");
+    let mut tokens: Vec<u32> = model.vocabulary().begin().into_iter().collect();
+    while tokens.len() < READ {
+        tokens.extend(model.vocabulary().encode(&text, false));
+    }
+    tokens.truncate(READ);
+    tokens
+}
+
+/// From a fresh process to the first token.
+fn once(path: &str, threads: usize) -> Result<(), Box<dyn Error>> {
+    let mut own = Own::open(path, threads)?;
+    let prompt = long_prompt(&own.model);
+    own.run(&prompt[..16], 1)?;
+    Ok(())
+}
+
+/// The greedy answers to each prompt, and where they part.
+fn compare_answers(own: &mut Own, server: &Server) -> Result<(), Box<dyn Error>> {
+    let mut same = 0;
+    for prompt in PROMPTS.lines() {
+        let text = prompt.replace("\\n", "\n");
+        let mut tokens: Vec<u32> = own.model.vocabulary().begin().into_iter().collect();
+        tokens.extend(own.model.vocabulary().encode(&text, false));
+        let (here, there) = (own.run(&tokens, WRITTEN)?.0, server.run(&tokens, WRITTEN)?.0);
+        match here.iter().zip(&there).position(|(here, there)| here != there) {
+            None if here.len() == there.len() => same += 1,
+            at => {
+                let at = at.unwrap_or(here.len().min(there.len()));
+                // How near the two were for us: what llama.cpp took instead was how much less likely here?
+                tokens.extend(&here[..at]);
+                own.run(&tokens, 1)?;
+                let logits = own.session.logits();
+                let gap = logits[likeliest(logits) as usize]
+                    - there.get(at).map_or(0.0, |token| logits[*token as usize]);
+                println!(
+                    "{prompt:.30?}: parts at token {at}, where the other's choice is {gap:.4} lower here"
+                );
+            }
+        }
+    }
+    println!("{same} of {} greedy answers of {WRITTEN} tokens are identical", PROMPTS.lines().count());
+    Ok(())
+}
+
+/// Whether texts become the same tokens.
+fn compare_tokens(model: &Model, server: &Server) -> Result<(), Box<dyn Error>> {
+    let source = include_str!("main.rs");
+    let texts = PROMPTS.lines().map(|line| line.replace("\\n", "\n")).chain([
+        source.to_owned(),
+        "  \n\n \t x  y\u{a0}\u{3000}z\r\n\r\n  ".to_owned(),
+        "Ünïcödé 東京タワー 🙂👩‍👩‍👧 e\u{301} ١٢٣ 12345 I'LL they'Ve\u{2028}x".to_owned(),
+        "<|im_start|>user\n<start_of_turn>\n\n\n<td>        indented".to_owned(),
+    ]);
+    let (mut same, mut all) = (0, 0);
+    for text in texts {
+        for special in [false, true] {
+            let (here, there) = (model.vocabulary().encode(&text, special), server.tokens(&text, special)?);
+            all += 1;
+            if here == there {
+                same += 1;
+            } else {
+                let at = here.iter().zip(&there).position(|(here, there)| here != there).unwrap_or(0);
+                println!("{text:.40?}: other tokens from {at} on: {:?} {:?}", &here[at..], &there[at..]);
+            }
+        }
+    }
+    println!("{same} of {all} texts become the same tokens");
+    Ok(())
+}
+
+/// Bytes of memory that a process holds; zero where the system has no `/proc`.
+fn resident(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).map_or(0.0, |kib: f64| kib * 1024.0)
+}
