@@ -1,10 +1,11 @@
 //! Speed and memory of a model, beside llama.cpp's server with the same file, in one run:
 //!
-//! `cargo bench -p countersign-inference -- MODEL.gguf [THREADS [SERVER COMMAND …]]`
+//! `cargo bench -p countersign-inference -- [--answers] MODEL.gguf [THREADS [SERVER COMMAND …]]`
 //!
 //! In the server's command `{model}`, `{port}` and `{threads}` are filled in, for example
 //! `llama-server -m {model} --port {port} -t {threads} -c 4096 -np 1`. Both take turns, and of several
-//! rounds the best counts, so that the ratios hold on a machine that does other things as well.
+//! rounds the best counts, so that the ratios hold on a machine that does other things as well. With `--answers`
+//! only the answers are compared.
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
 
 mod server;
@@ -25,7 +26,9 @@ const PROMPTS: &str = include_str!("prompts.txt");
 
 fn main() -> Result<(), Box<dyn Error>> {
     // cargo bench adds `--bench`.
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let answers_only = std::env::args().any(|argument| argument == "--answers");
+    let mut arguments =
+        std::env::args().skip(1).filter(|argument| !["--bench", "--answers"].contains(&&**argument));
     let Some(path) = arguments.next() else {
         println!(
             "no model is given, so nothing is measured: cargo bench -p countersign-inference -- MODEL.gguf"
@@ -40,19 +43,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut own = Own::open(&path, threads)?;
     println!("{path}, {threads} threads, {} kernels", own.model.instructions());
     let mut server = if rest.is_empty() { None } else { Some(Server::start(&rest, &path, threads)?) };
+    if let Some(server) = &server {
+        compare_answers(&mut own, server)?;
+        compare_tokens(&own.model, server)?;
+    }
+    if answers_only {
+        return Ok(());
+    }
     let prompt = long_prompt(&own.model);
     let (mut best, mut other) = (Speed::default(), Speed::default());
     for _ in 0..ROUNDS {
         best.improve(own.run(&prompt, WRITTEN)?.1);
         if let Some(server) = &server {
-            other.improve(server.run(&prompt, WRITTEN)?.1);
+            other.improve(server.run(&prompt, WRITTEN)?.speed);
         }
     }
     best.resident = resident(std::process::id());
     if let Some(server) = &server {
         other.resident = resident(server.id());
-        compare_answers(&mut own, server)?;
-        compare_tokens(&own.model, server)?;
     }
     drop(own);
     let mut first = (Duration::MAX, Duration::MAX);
@@ -120,12 +128,19 @@ impl Own {
         self.session.read(prompt, go_on)?;
         let read = prompt.len() as f64 / start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let mut answer = vec![likeliest(self.session.logits())];
-        while answer.len() < count {
-            self.session.read(&answer[answer.len() - 1..], go_on)?;
-            answer.push(likeliest(self.session.logits()));
+        let mut answer = Vec::new();
+        loop {
+            let token = likeliest(self.session.logits());
+            if self.model.vocabulary().is_end(token) {
+                break;
+            }
+            answer.push(token);
+            if answer.len() == count {
+                break;
+            }
+            self.session.read(&[token], go_on)?;
         }
-        let written = (count - 1) as f64 / start.elapsed().as_secs_f64();
+        let written = answer.len().saturating_sub(1) as f64 / start.elapsed().as_secs_f64();
         Ok((answer, Speed { read, written, resident: 0.0 }))
     }
 }
@@ -156,29 +171,45 @@ fn once(path: &str, threads: usize) -> Result<(), Box<dyn Error>> {
 
 /// The greedy answers to each prompt, and where they part.
 fn compare_answers(own: &mut Own, server: &Server) -> Result<(), Box<dyn Error>> {
-    let mut same = 0;
+    let (mut same, mut differences) = (0, Vec::new());
     for prompt in PROMPTS.lines() {
         let text = prompt.replace("\\n", "\n");
         let mut tokens: Vec<u32> = own.model.vocabulary().begin().into_iter().collect();
         tokens.extend(own.model.vocabulary().encode(&text, false));
-        let (here, there) = (own.run(&tokens, WRITTEN)?.0, server.run(&tokens, WRITTEN)?.0);
-        match here.iter().zip(&there).position(|(here, there)| here != there) {
-            None if here.len() == there.len() => same += 1,
-            at => {
-                let at = at.unwrap_or(here.len().min(there.len()));
-                // How near the two were for us: what llama.cpp took instead was how much less likely here?
-                tokens.extend(&here[..at]);
-                own.run(&tokens, 1)?;
-                let logits = own.session.logits();
-                let gap = logits[likeliest(logits) as usize]
-                    - there.get(at).map_or(0.0, |token| logits[*token as usize]);
+        let (mut here, _) = own.run(&tokens, WRITTEN)?;
+        let mut there = server.run(&tokens, WRITTEN)?;
+        // The server's last token is the one that ends the answer.
+        there.tokens.retain(|token| !own.model.vocabulary().is_end(*token));
+        own.run(&tokens, 1)?;
+        let logits = own.session.logits();
+        let all = logits.iter().map(|logit| f64::from(*logit).exp()).sum::<f64>().ln();
+        let difference = |(token, log): &(u32, f64)| (f64::from(logits[*token as usize]) - all - log).abs();
+        differences.extend(there.candidates.iter().map(difference));
+        if here == there.tokens {
+            same += 1;
+            continue;
+        }
+        let pairs = here.iter().zip(&there.tokens);
+        let at = pairs.take_while(|(here, there)| here == there).count();
+        here.truncate(at);
+        tokens.extend(here);
+        own.run(&tokens, 1)?;
+        let logits = own.session.logits();
+        let best = logits[likeliest(logits) as usize];
+        // How near the two were for us: what llama.cpp took instead was how much less likely here?
+        match there.tokens.get(at) {
+            Some(token) => {
+                let gap = best - logits[*token as usize];
                 println!(
-                    "{prompt:.30?}: parts at token {at}, where the other's choice is {gap:.4} lower here"
+                    "{prompt:.30?} parts at token {at}, where the other's choice is {gap:.3} lower here"
                 );
             }
+            None => println!("{prompt:.30?} goes on at token {at}, where the other ends"),
         }
     }
     println!("{same} of {} greedy answers of {WRITTEN} tokens are identical", PROMPTS.lines().count());
+    let mean = differences.iter().sum::<f64>() / differences.len().max(1) as f64;
+    println!("logarithms of the first token's probability differ by {mean:.4} in the mean");
     Ok(())
 }
 

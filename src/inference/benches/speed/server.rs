@@ -8,6 +8,13 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// What a prompt was answered with.
+pub struct Answer {
+    pub tokens: Vec<u32>,
+    pub candidates: Vec<(u32, f64)>,
+    pub speed: Speed,
+}
+
 pub struct Server {
     process: Child,
     port: u16,
@@ -38,18 +45,22 @@ impl Server {
         self.process.id()
     }
 
-    /// The likeliest tokens after a prompt.
-    pub fn run(&self, prompt: &[u32], count: usize) -> Result<(Vec<u32>, Speed), Box<dyn Error>> {
+    /// The likeliest tokens after a prompt, and five candidates for the first with the logarithm of their
+    /// probability.
+    pub fn run(&self, prompt: &[u32], count: usize) -> Result<Answer, Box<dyn Error>> {
         let request = json!({
-            "prompt": prompt, "n_predict": count, "temperature": 0, "cache_prompt": false,
-            "return_tokens": true, "ignore_eos": false, "repeat_penalty": 1.0, "logit_bias": [], "samplers": ["top_k"], "top_k": 1,
+            "prompt": prompt, "n_predict": count, "samplers": ["top_k"], "top_k": 1, "temperature": 0,
+            "cache_prompt": false, "return_tokens": true, "n_probs": 5,
         });
         let answer = self.ask("POST", "/completion", &request)?;
         let tokens = answer["tokens"].as_array().ok_or("no tokens in the answer")?;
         let tokens = tokens.iter().filter_map(Value::as_u64).map(|token| token as u32).collect();
+        let first = answer["completion_probabilities"][0]["top_logprobs"].as_array();
+        let candidate = |value: &Value| Some((value["id"].as_u64()? as u32, value["logprob"].as_f64()?));
+        let candidates = first.into_iter().flatten().filter_map(candidate).collect();
         let timing = |name: &str| answer["timings"][name].as_f64().unwrap_or(0.0);
         let (read, written) = (timing("prompt_per_second"), timing("predicted_per_second"));
-        Ok((tokens, Speed { read, written, resident: 0.0 }))
+        Ok(Answer { tokens, candidates, speed: Speed { read, written, resident: 0.0 } })
     }
 
     pub fn tokens(&self, text: &str, special: bool) -> Result<Vec<u32>, Box<dyn Error>> {
