@@ -137,8 +137,6 @@ impl PanelMut<'_> {
                     let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
                     let scale = from_f16(to_f16(largest / 127.0));
                     self.group(group, column, values, inverse, scale);
-                    let sum = &mut self.sums[group * width + column];
-                    *sum = from_f16(to_f16(*sum));
                 }
             }
             Input::Block256 => {

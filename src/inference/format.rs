@@ -292,3 +292,44 @@ fn sixth_bits(block: &[u8], group: usize) -> Steps {
     };
     Steps::one(half(block, 0) * f32::from(scale), half(block, 2) * f32::from(minimum))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks of every format against what ggml's own Python package reads in them.
+    #[test]
+    fn blocks_are_read_as_ggml_reads_them() {
+        let mut seen = 0;
+        for line in include_str!("tests/formats.txt").lines().filter(|line| !line.starts_with('#')) {
+            let mut words = line.split(' ');
+            let name = words.next().unwrap();
+            let format = Format::ALL.into_iter().find(|format| format!("{format:?}") == name).unwrap();
+            let hex = words.next().unwrap().as_bytes().chunks(2);
+            let block: Vec<u8> =
+                hex.map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect();
+            let expected: Vec<f32> = words.map(|word| word.parse().unwrap()).collect();
+            let mut read = vec![0.0; block.len() / format.block_bytes() * format.block_len()];
+            format.read(&block, &mut read);
+            let apart = if format.block_len() == 256 { 15 } else { 1 };
+            let read: Vec<f32> = read.into_iter().step_by(apart).collect();
+            assert_eq!(read.len(), expected.len());
+            for (read, expected) in read.iter().zip(&expected) {
+                assert!(
+                    (read - expected).abs() <= 1e-4 * (1.0 + expected.abs()),
+                    "{name}: {read} {expected}"
+                );
+            }
+            seen += 1;
+        }
+        assert_eq!(seen, Format::ALL.len() - 1, "all but single precision");
+    }
+
+    #[test]
+    fn numbers_of_formats_lead_back() {
+        for format in Format::ALL {
+            assert_eq!(Format::from_ggml(format.ggml()), Some(format));
+        }
+        assert_eq!(Format::from_ggml(4), None);
+    }
+}

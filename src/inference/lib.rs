@@ -24,6 +24,7 @@
 //! | How is it computed fast? | `kernel`, `pool`, `disjoint`, `product` |
 //! | What does the model compute? | `weights`, `forward`, `rope`, `attention`, `cache` |
 //! | Who holds what between calls? | [`model`], [`session`] |
+//! | What are tests run on? | [`sample`] |
 
 #[cfg(target_endian = "big")]
 compile_error!("weights in GGUF files are little-endian, and are used where they lie");
@@ -49,6 +50,7 @@ mod rope;
 mod weights;
 
 pub mod model;
+pub mod sample;
 pub mod session;
 
 pub use error::Error;

@@ -4,6 +4,8 @@
 //! Knows no layers and no threads.
 
 mod portable;
+#[cfg(test)]
+mod tests;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
