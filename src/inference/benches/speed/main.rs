@@ -5,7 +5,7 @@
 //! In the server's command `{model}`, `{port}` and `{threads}` are filled in, for example
 //! `llama-server -m {model} --port {port} -t {threads} -c 4096 -np 1`. Both take turns, and of several
 //! rounds the best counts, so that the ratios hold on a machine that does other things as well. With `--answers`
-//! only the answers are compared.
+//! the answers to 20 prompts are compared instead.
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
 
 mod server;
@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 3;
 const CONTEXT: usize = 4096;
 /// Tokens of the prompt and of the answer that are timed.
 const READ: usize = 512;
@@ -43,12 +43,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut own = Own::open(&path, threads)?;
     println!("{path}, {threads} threads, {} kernels", own.model.instructions());
     let mut server = if rest.is_empty() { None } else { Some(Server::start(&rest, &path, threads)?) };
-    if let Some(server) = &server {
+    if let (true, Some(server)) = (answers_only, &server) {
         compare_answers(&mut own, server)?;
-        compare_tokens(&own.model, server)?;
-    }
-    if answers_only {
-        return Ok(());
+        return compare_tokens(&own.model, server);
     }
     let prompt = long_prompt(&own.model);
     let (mut best, mut other) = (Speed::default(), Speed::default());
