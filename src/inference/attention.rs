@@ -4,7 +4,8 @@ use crate::activation::PANEL;
 use crate::cache::Cache;
 use crate::disjoint::Disjoint;
 use crate::kernel::{Block, LANES};
-use crate::product::{Machine, Scratch};
+use crate::product::{Machine, Scratch, Watch};
+use std::ops::ControlFlow;
 
 /// The sizes of one layer's attention.
 #[derive(Clone, Copy)]
@@ -21,6 +22,7 @@ pub struct Heads {
 
 /// `out` and `queries` are `[token][head][head size]`; the first token is at `place`, and the keys and
 /// values of all of them are in the cache already.
+#[expect(clippy::too_many_arguments, reason = "what is read, what is written, and who watches")]
 pub fn attend(
     machine: &Machine,
     cache: &Cache,
@@ -29,7 +31,8 @@ pub fn attend(
     place: usize,
     queries: &[f32],
     out: &mut [f32],
-) {
+    watch: &mut Watch,
+) -> ControlFlow<()> {
     let group = heads.queries / heads.keys;
     let row = heads.queries * heads.size;
     // Columns are a token and a head of queries; those that share a head of keys are computed together.
@@ -37,7 +40,8 @@ pub fn attend(
     let share = (heads.keys * columns).div_ceil(machine.pool.workers() * 2).clamp(1, PANEL);
     let panels = columns.div_ceil(share);
     let out = Disjoint::new(out);
-    machine.pool.run(heads.keys * panels, &|item, worker| {
+    let cost = 2 * share * heads.size * (place + columns / group);
+    machine.run(heads.keys * panels, cost, watch, &|item, worker| {
         let (head, panel) = (item / panels, item % panels);
         let first = panel * share;
         let count = share.min(columns - first);
@@ -88,5 +92,5 @@ pub fn attend(
                 }
             }
         }
-    });
+    })
 }

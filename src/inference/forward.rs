@@ -6,7 +6,7 @@ use crate::cache::Cache;
 use crate::disjoint::Disjoint;
 use crate::header::{Architecture, Header};
 use crate::kernel::Gate;
-use crate::product::{Machine, Matrix, Product};
+use crate::product::{Machine, Matrix, Product, Watch};
 use crate::rope::Rope;
 use crate::weights::{Layer, Projection, Stored, Weights};
 use std::ops::ControlFlow;
@@ -60,7 +60,7 @@ impl Parts<'_> {
         buffers: &mut Buffers,
         place: usize,
         tokens: &[u32],
-        watch: &mut dyn FnMut() -> ControlFlow<()>,
+        watch: &mut Watch,
     ) -> ControlFlow<()> {
         let width = self.header.embedding;
         buffers.state.resize(tokens.len() * width, 0.0);
@@ -92,8 +92,7 @@ impl Parts<'_> {
                 Some(window_rope) if index % 6 != 5 => (window_rope, details.window),
                 _ => (&rope, None),
             };
-            self.attention(machine, cache, buffers, (index, layer), place, rope, window);
-            watch()?;
+            self.attention(machine, cache, buffers, (index, layer), place, rope, window, watch)?;
             self.feed_forward(machine, buffers, layer, watch)?;
         }
         ControlFlow::Continue(())
@@ -107,12 +106,10 @@ impl Parts<'_> {
         norm(&buffers.state[last..], &self.weights.norm, self.header.details.epsilon, &mut buffers.normed);
         logits.resize(self.header.vocabulary, 0.0);
         let matrix = self.matrix(&self.weights.output);
-        machine.multiply(
-            &mut buffers.activations,
-            &buffers.normed,
-            1,
-            &mut [Product { matrix, out: logits }],
-        );
+        let product = Product { matrix, out: logits };
+        // As short as the step of a token, so nobody is asked.
+        let never: &mut Watch = &mut || ControlFlow::Continue(());
+        let _ = machine.multiply(&mut buffers.activations, &buffers.normed, 1, &mut [product], never);
     }
 
     #[expect(clippy::too_many_arguments, reason = "what one layer reads and writes")]
@@ -125,7 +122,8 @@ impl Parts<'_> {
         place: usize,
         rope: &Rope,
         window: Option<usize>,
-    ) {
+        watch: &mut Watch,
+    ) -> ControlFlow<()> {
         let header = self.header;
         let Buffers { state, normed, added, queries, keys, values, attended, activations, .. } = buffers;
         let tokens = state.len() / header.embedding;
@@ -145,7 +143,8 @@ impl Parts<'_> {
                 Product { matrix: self.matrix(&layer.keys.matrix), out: keys },
                 Product { matrix: self.matrix(&layer.values.matrix), out: values },
             ],
-        );
+            watch,
+        )?;
         add_bias(&layer.queries, queries);
         add_bias(&layer.keys, keys);
         add_bias(&layer.values, values);
@@ -173,13 +172,14 @@ impl Parts<'_> {
             scale: header.details.attention_scale,
             window,
         };
-        attend(machine, cache, index, heads, place, queries, attended);
+        attend(machine, cache, index, heads, place, queries, attended, watch)?;
         added.resize(state.len(), 0.0);
         let out = &layer.attention_out;
         let product = Product { matrix: self.matrix(&out.matrix), out: added };
-        machine.multiply(activations, attended, tokens, &mut [product]);
+        machine.multiply(activations, attended, tokens, &mut [product], watch)?;
         add_bias(out, added);
         self.add(layer.attention_out_norm.as_deref(), added, state);
+        ControlFlow::Continue(())
     }
 
     fn feed_forward(
@@ -187,7 +187,7 @@ impl Parts<'_> {
         machine: &Machine,
         buffers: &mut Buffers,
         layer: &Layer,
-        watch: &mut dyn FnMut() -> ControlFlow<()>,
+        watch: &mut Watch,
     ) -> ControlFlow<()> {
         let header = self.header;
         let Buffers { state, normed, added, gate, up, activations, .. } = buffers;
@@ -203,8 +203,8 @@ impl Parts<'_> {
                 Product { matrix: self.matrix(&layer.gate), out: gate },
                 Product { matrix: self.matrix(&layer.up), out: up },
             ],
-        );
-        watch()?;
+            watch,
+        )?;
         let function = if header.architecture == Architecture::Gemma3 { Gate::Gelu } else { Gate::Silu };
         let part = gate.len().div_ceil(machine.pool.workers());
         let gates = Disjoint::new(gate);
@@ -215,9 +215,9 @@ impl Parts<'_> {
         });
         added.resize(state.len(), 0.0);
         let product = Product { matrix: self.matrix(&layer.down), out: added };
-        machine.multiply(activations, gate, tokens, &mut [product]);
+        machine.multiply(activations, gate, tokens, &mut [product], watch)?;
         self.add(layer.feed_forward_out_norm.as_deref(), added, state);
-        watch()
+        ControlFlow::Continue(())
     }
 
     fn norm_all(&self, machine: &Machine, state: &[f32], weights: &[f32], out: &mut Vec<f32>) {

@@ -5,6 +5,7 @@ use crate::disjoint::Disjoint;
 use crate::format::{Format, Input};
 use crate::kernel::{Block, Kernels, LANES, Tile};
 use crate::pool::Pool;
+use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A matrix of weights where it lies: `rows` rows of `len` weights.
@@ -51,9 +52,33 @@ pub struct Machine<'a> {
 /// A row batch that a worker takes at a time, in bytes of weights.
 const BATCH_BYTES: usize = 1 << 16;
 
+/// Multiplications between two questions whether to go on: a few milliseconds of one core.
+const UNASKED: usize = 1 << 28;
+
+/// Asked between steps; a break ends the run.
+pub type Watch<'a> = dyn FnMut() -> ControlFlow<()> + 'a;
+
 impl Machine<'_> {
     pub fn scratch(&self, worker: usize) -> MutexGuard<'_, Scratch> {
         self.scratch[worker].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does items of `cost` multiplications each, and asks in between if they take long.
+    pub fn run(
+        &self,
+        items: usize,
+        cost: usize,
+        watch: &mut Watch,
+        work: &(dyn Fn(usize, usize) + Sync),
+    ) -> ControlFlow<()> {
+        // Whole rounds of the workers, so that none waits for the others more than at the end.
+        let round = self.pool.workers();
+        let batch = (UNASKED / cost.max(1)).max(1).saturating_mul(round);
+        for start in (0..items).step_by(batch) {
+            self.pool.run(batch.min(items - start), &|item, worker| work(start + item, worker));
+            watch()?;
+        }
+        ControlFlow::Continue(())
     }
 
     /// Multiplies the same vectors (`input`, `columns` of them) with each matrix.
@@ -63,16 +88,18 @@ impl Machine<'_> {
         input: &[f32],
         columns: usize,
         products: &mut [Product],
-    ) {
+        watch: &mut Watch,
+    ) -> ControlFlow<()> {
         for kind in [Input::Float, Input::Block32, Input::Block256] {
             let mut chosen: Vec<_> =
                 products.iter_mut().filter(|product| product.matrix.format.input() == kind).collect();
             if let Some(first) = chosen.first() {
                 let len = first.matrix.len;
                 self.arrange(activations, kind, input, columns, len);
-                self.multiply_arranged(activations, &mut chosen);
+                self.multiply_arranged(activations, &mut chosen, watch)?;
             }
         }
+        ControlFlow::Continue(())
     }
 
     /// Lays out vectors of `len` numbers as one kind of activations.
@@ -95,7 +122,12 @@ impl Machine<'_> {
         });
     }
 
-    fn multiply_arranged(&self, activations: &Activations, products: &mut [&mut Product]) {
+    fn multiply_arranged(
+        &self,
+        activations: &Activations,
+        products: &mut [&mut Product],
+        watch: &mut Watch,
+    ) -> ControlFlow<()> {
         let few = activations.width == 1;
         let mut parts = Vec::new();
         for product in products.iter_mut() {
@@ -111,7 +143,8 @@ impl Machine<'_> {
             parts.push((matrix, out, batch, matrix.rows.div_ceil(batch)));
         }
         let items = parts.iter().map(|(.., items)| items).sum();
-        self.pool.run(items, &|mut item, worker| {
+        let rows = parts.iter().map(|(_, _, batch, _)| *batch).max().unwrap_or(1);
+        self.run(items, rows * activations.len * activations.columns, watch, &|mut item, worker| {
             for (matrix, out, batch, items) in &parts {
                 if item >= *items {
                     item -= items;
@@ -126,7 +159,7 @@ impl Machine<'_> {
                 }
                 return;
             }
-        });
+        })
     }
 
     fn few_columns(

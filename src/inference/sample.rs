@@ -33,8 +33,14 @@ const MARKS: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 impl Sample {
     /// The bytes of its file.
     pub fn gguf(&self) -> Vec<u8> {
+        self.gguf_with(TEMPLATE)
+    }
+
+    /// The bytes of its file, with a chat template.
+    pub fn gguf_with(&self, template: &str) -> Vec<u8> {
         let mut file = Writer { random: Random(self.seed | 1), ..Writer::default() };
         self.settings(&mut file);
+        file.text("tokenizer.chat_template", template);
         if self.architecture == Architecture::Gemma3 {
             pieces(&mut file)
         } else {
@@ -48,7 +54,6 @@ impl Sample {
         let name = self.architecture.name();
         file.text("general.architecture", name);
         file.text("general.name", "a tiny random model");
-        file.text("tokenizer.chat_template", TEMPLATE);
         let layers = if self.architecture == Architecture::Gemma3 { 6 } else { 2 };
         for (key, value) in [
             ("block_count", layers),

@@ -45,7 +45,7 @@ pub struct Vocabulary {
 }
 
 enum Family {
-    Merges(Merges, Words),
+    Merges(Box<Merges>, Words),
     Pieces(Pieces),
 }
 
@@ -108,7 +108,8 @@ impl Vocabulary {
         let family = if pairs {
             let merges = array("merges").ok_or_else(|| missing("merges"))?;
             let words = Words::named(pre.unwrap_or(""))?;
-            Family::Merges(Merges::new(texts, &kinds, merges.strings(file), words.whole_first)?, words)
+            let merges = Merges::new(texts, &kinds, merges.strings(file), words.whole_first)?;
+            Family::Merges(Box::new(merges), words)
         } else {
             let scores = array("scores").ok_or_else(|| missing("scores"))?;
             let scores = scores.scalars(file).map(|score| score.float().unwrap_or(0.0) as f32).collect();
