@@ -3,6 +3,8 @@
 //! [`portable`] says what each computes; the others compute the same faster, and are tested against it.
 //! Knows no layers and no threads.
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -50,9 +52,15 @@ impl Kernels {
 
     /// All that this processor can run, the slowest first.
     pub fn all() -> Vec<&'static Kernels> {
+        #[cfg_attr(
+            not(any(target_arch = "x86_64", target_arch = "aarch64")),
+            expect(unused_mut, reason = "nothing is added")
+        )]
         let mut all = vec![&portable::KERNELS];
         #[cfg(target_arch = "x86_64")]
         all.extend(x86::available());
+        #[cfg(target_arch = "aarch64")]
+        all.extend(neon::available());
         all
     }
 

@@ -8,7 +8,7 @@ use crate::activation::{PANEL, Panel, PanelMut};
 use crate::format::{Format, Input};
 use crate::half::from_f16;
 
-pub static KERNELS: Kernels =
+pub const KERNELS: Kernels =
     Kernels { name: "portable", dots, unpack, product, fill, scores, soften, mix, gate };
 
 fn dots(format: Format, rows: &[u8], len: usize, vector: &Panel, out: &mut [f32]) {
