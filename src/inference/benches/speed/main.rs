@@ -4,7 +4,8 @@
 //!
 //! In the server's command `{model}`, `{port}` and `{threads}` are filled in, for example
 //! `llama-server -m {model} --port {port} -t {threads} -c 4096 -np 1`. Both take turns, and of several
-//! rounds the best counts, so that the ratios hold on a machine that does other things as well. With `--answers`
+//! rounds the best counts. On a machine that does other things as well, tokens per second of processor time
+//! say more than those by the clock. With `--answers`
 //! the answers to 20 prompts are compared instead.
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
 
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 3;
 const CONTEXT: usize = 4096;
 /// Tokens of the prompt and of the answer that are timed.
-const READ: usize = 512;
+const READ: usize = 384;
 const WRITTEN: usize = 64;
 const PROMPTS: &str = include_str!("prompts.txt");
 
@@ -49,16 +50,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let prompt = long_prompt(&own.model);
     let (mut best, mut other) = (Speed::default(), Speed::default());
+    let (id, short) = (std::process::id(), &prompt[..8]);
     for _ in 0..ROUNDS {
-        best.improve(own.run(&prompt, WRITTEN)?.1);
+        best.read.improve(measure(id, prompt.len(), || own.run(&prompt, 1).map(|run| run.1.read))?);
+        best.written.improve(measure(id, WRITTEN, || own.run(short, WRITTEN).map(|run| run.1.written))?);
         if let Some(server) = &server {
-            other.improve(server.run(&prompt, WRITTEN)?.speed);
+            let id = server.id();
+            other
+                .read
+                .improve(measure(id, prompt.len(), || server.run(&prompt, 1).map(|run| run.rates.read))?);
+            other
+                .written
+                .improve(measure(id, WRITTEN, || server.run(short, WRITTEN).map(|run| run.rates.written))?);
         }
     }
-    best.resident = resident(std::process::id());
-    if let Some(server) = &server {
-        other.resident = resident(server.id());
-    }
+    best.resident = resident(id);
+    other.resident = server.as_ref().map_or(0.0, |server| resident(server.id()));
     drop(own);
     let mut first = (Duration::MAX, Duration::MAX);
     for _ in 0..ROUNDS {
@@ -76,8 +83,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let file = std::fs::metadata(&path)?.len() as f64;
     println!("\n| | here | llama.cpp | ratio |\n|---|---|---|---|");
-    row("prompt, tokens/s", best.read, other.read);
-    row("answer, tokens/s", best.written, other.written);
+    row("prompt, tokens/s", best.read.second, other.read.second);
+    row("prompt, tokens/s of processor time", best.read.processor, other.read.processor);
+    row("answer, tokens/s", best.written.second, other.written.second);
+    row("answer, tokens/s of processor time", best.written.processor, other.written.processor);
     row("resident, share of the file", best.resident / file, other.resident / file);
     row("start to first token, s", first.0.as_secs_f64(), first.1.as_secs_f64());
     Ok(())
@@ -91,19 +100,50 @@ fn row(name: &str, here: f64, there: f64) {
     }
 }
 
-/// Tokens per second, and bytes of memory.
-#[derive(Default, Clone, Copy)]
+/// What one of both can do, and its bytes of memory.
+#[derive(Default)]
 struct Speed {
-    read: f64,
-    written: f64,
+    read: Pace,
+    written: Pace,
     resident: f64,
 }
 
-impl Speed {
-    fn improve(&mut self, other: Speed) {
-        self.read = self.read.max(other.read);
-        self.written = self.written.max(other.written);
+/// Tokens per second of the clock, and per second of processor time.
+#[derive(Default)]
+struct Pace {
+    second: f64,
+    processor: f64,
+}
+
+impl Pace {
+    fn improve(&mut self, other: Pace) {
+        self.second = self.second.max(other.second);
+        self.processor = self.processor.max(other.processor);
     }
+}
+
+/// Tokens per second of a prompt, and of the answer after its first token.
+#[derive(Default)]
+struct Rates {
+    read: f64,
+    written: f64,
+}
+
+/// Runs something that returns its tokens per second, and counts the processor time of the process.
+fn measure<T>(process: u32, tokens: usize, run: impl FnOnce() -> Result<f64, T>) -> Result<Pace, T> {
+    let before = processor_time(process);
+    let second = run()?;
+    let used = processor_time(process) - before;
+    Ok(Pace { second, processor: if used > 0.0 { tokens as f64 / used } else { 0.0 } })
+}
+
+/// Seconds that a process has computed; zero where the system has no `/proc`.
+fn processor_time(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // After the name, which may hold spaces, in hundredths: the 12th and 13th are user and system time.
+    let after = status.rsplit_once(')').map_or("", |(_, after)| after);
+    after.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>()
+        / 100.0
 }
 
 struct Own {
@@ -118,7 +158,7 @@ impl Own {
     }
 
     /// The likeliest tokens after a prompt.
-    fn run(&mut self, prompt: &[u32], count: usize) -> Result<(Vec<u32>, Speed), Box<dyn Error>> {
+    fn run(&mut self, prompt: &[u32], count: usize) -> Result<(Vec<u32>, Rates), Box<dyn Error>> {
         let go_on = &mut |_| ControlFlow::Continue(());
         self.session.truncate(0);
         let start = Instant::now();
@@ -138,7 +178,7 @@ impl Own {
             self.session.read(&[token], go_on)?;
         }
         let written = answer.len().saturating_sub(1) as f64 / start.elapsed().as_secs_f64();
-        Ok((answer, Speed { read, written, resident: 0.0 }))
+        Ok((answer, Rates { read, written }))
     }
 }
 

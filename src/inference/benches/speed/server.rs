@@ -1,6 +1,6 @@
 //! A llama.cpp server that the benchmark starts, asks and ends.
 
-use super::Speed;
+use super::Rates;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct Answer {
     pub tokens: Vec<u32>,
     pub candidates: Vec<(u32, f64)>,
-    pub speed: Speed,
+    pub rates: Rates,
 }
 
 pub struct Server {
@@ -60,7 +60,7 @@ impl Server {
         let candidates = first.into_iter().flatten().filter_map(candidate).collect();
         let timing = |name: &str| answer["timings"][name].as_f64().unwrap_or(0.0);
         let (read, written) = (timing("prompt_per_second"), timing("predicted_per_second"));
-        Ok(Answer { tokens, candidates, speed: Speed { read, written, resident: 0.0 } })
+        Ok(Answer { tokens, candidates, rates: Rates { read, written } })
     }
 
     pub fn tokens(&self, text: &str, special: bool) -> Result<Vec<u32>, Box<dyn Error>> {
