@@ -6,7 +6,7 @@
 //! `llama-server -m {model} --port {port} -t {threads} -c 4096 -np 1`. Both take turns, and of several
 //! rounds the best counts. On a machine that does other things as well, tokens per second of processor time
 //! say more than those by the clock. With `--answers`
-//! the answers to 20 prompts are compared instead.
+//! the answers to 20 prompts are compared instead, and it fails if they differ by more than rounding explains.
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
 
 mod server;
@@ -23,6 +23,10 @@ const CONTEXT: usize = 4096;
 /// Tokens of the prompt and of the answer that are timed.
 const READ: usize = 384;
 const WRITTEN: usize = 64;
+/// What rounding explains: llama.cpp with and without flash attention differs from itself by 0.09 in the mean
+/// for a model of 135M in 4 bits, and larger models by less.
+const MOST_DIFFERENCE: f64 = 0.25;
+const LARGEST_GAP: f32 = 1.0;
 const PROMPTS: &str = include_str!("prompts.txt");
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -208,7 +212,7 @@ fn once(path: &str, threads: usize) -> Result<(), Box<dyn Error>> {
 
 /// The greedy answers to each prompt, and where they part.
 fn compare_answers(own: &mut Own, server: &Server) -> Result<(), Box<dyn Error>> {
-    let (mut same, mut differences) = (0, Vec::new());
+    let (mut same, mut largest, mut differences) = (0, 0f32, Vec::new());
     for prompt in PROMPTS.lines() {
         let text = prompt.replace("\\n", "\n");
         let mut tokens: Vec<u32> = own.model.vocabulary().begin().into_iter().collect();
@@ -237,6 +241,7 @@ fn compare_answers(own: &mut Own, server: &Server) -> Result<(), Box<dyn Error>>
         match there.tokens.get(at) {
             Some(token) => {
                 let gap = best - logits[*token as usize];
+                largest = gap.max(largest);
                 println!(
                     "{prompt:.30?} parts at token {at}, where the other's choice is {gap:.3} lower here"
                 );
@@ -247,7 +252,11 @@ fn compare_answers(own: &mut Own, server: &Server) -> Result<(), Box<dyn Error>>
     println!("{same} of {} greedy answers of {WRITTEN} tokens are identical", PROMPTS.lines().count());
     let mean = differences.iter().sum::<f64>() / differences.len().max(1) as f64;
     println!("logarithms of the first token's probability differ by {mean:.4} in the mean");
-    Ok(())
+    if mean < MOST_DIFFERENCE && largest < LARGEST_GAP {
+        Ok(())
+    } else {
+        Err("the answers differ by more than rounding explains".into())
+    }
 }
 
 /// Whether texts become the same tokens.
@@ -273,7 +282,7 @@ fn compare_tokens(model: &Model, server: &Server) -> Result<(), Box<dyn Error>> 
         }
     }
     println!("{same} of {all} texts become the same tokens");
-    Ok(())
+    if same == all { Ok(()) } else { Err("texts become other tokens".into()) }
 }
 
 /// Bytes of memory that a process holds; zero where the system has no `/proc`.
