@@ -24,6 +24,7 @@
 //! | How is it computed fast? | `kernel`, `pool`, `disjoint`, `product` |
 //! | What does the model compute? | `weights`, `forward`, `rope`, `attention`, `cache` |
 //! | Who holds what between calls? | [`model`], [`session`] |
+//! | What does llama.cpp do instead, if asked for? | `llama`, with the feature `llama-cpp` |
 //! | What are tests run on? | [`sample`] |
 
 #[cfg(target_endian = "big")]
@@ -53,8 +54,15 @@ pub mod model;
 pub mod sample;
 pub mod session;
 
+#[cfg(feature = "llama-cpp")]
+pub mod llama;
+
 pub use error::Error;
 pub use header::Header;
-pub use model::{Memory, Model, Options, memory_needed, physical_cores};
-pub use session::{Reading, Session};
+#[cfg(feature = "llama-cpp")]
+pub use llama::{Model, Session};
+pub use model::{Memory, Options, memory_needed, physical_cores};
+pub use session::Reading;
 pub use vocabulary::Vocabulary;
+#[cfg(not(feature = "llama-cpp"))]
+pub use {model::Model, session::Session};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub(crate) const RUN: usize = 96;
 
 /// The longest time between two questions whether to go on, but for a single step that takes longer.
-const ASK_EVERY: Duration = Duration::from_millis(10);
+pub(crate) const ASK_EVERY: Duration = Duration::from_millis(10);
 
 /// A sequence of tokens that a model has read. Not shared between threads, but it may move.
 pub struct Session {

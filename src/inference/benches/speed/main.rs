@@ -217,7 +217,7 @@ fn compare_answers(own: &mut Own, server: &Server) -> Result<(), Box<dyn Error>>
         let text = prompt.replace("\\n", "\n");
         let mut tokens: Vec<u32> = own.model.vocabulary().begin().into_iter().collect();
         tokens.extend(own.model.vocabulary().encode(&text, false));
-        let (mut here, _) = own.run(&tokens, WRITTEN)?;
+        let (here, _) = own.run(&tokens, WRITTEN)?;
         let mut there = server.run(&tokens, WRITTEN)?;
         // The server's last token is the one that ends the answer.
         there.tokens.retain(|token| !own.model.vocabulary().is_end(*token));
@@ -232,9 +232,8 @@ fn compare_answers(own: &mut Own, server: &Server) -> Result<(), Box<dyn Error>>
         }
         let pairs = here.iter().zip(&there.tokens);
         let at = pairs.take_while(|(here, there)| here == there).count();
-        here.truncate(at);
-        tokens.extend(here);
-        own.run(&tokens, 1)?;
+        // Read as it was before, so that the logits are those of the place where they part.
+        own.run(&tokens, at + 1)?;
         let logits = own.session.logits();
         let best = logits[likeliest(logits) as usize];
         // How near the two were for us: what llama.cpp took instead was how much less likely here?
