@@ -4,13 +4,13 @@
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::trial::ask;
+use super::trial::{Held, ask};
 use crate::edit::gate::Gates;
 use crate::edit::parse::{self, Expected, Format};
 use crate::edit::{Code, Overlay, Planned, grammar, tag};
 use crate::message::{EditFormat, Region, Step, StepAction, StepRequest};
 use crate::prompt::Prompts;
-use crate::provider::{Ending, Provider, StopReason};
+use crate::provider::{Ending, Provider, Searchable, StopReason};
 use crate::region;
 use crate::role::{Roles, Sampling};
 
@@ -99,11 +99,16 @@ pub struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Asks for one edit, once.
+    /// Asks for one edit, once; its blocks held to what may be searched, if that is given.
     ///
     /// # Errors
     /// What the server fails with, or a prompt that cannot be filled in.
-    pub async fn write(&self, edit: &SingleEdit, format: EditFormat) -> anyhow::Result<Written> {
+    pub async fn write(
+        &self,
+        edit: &SingleEdit,
+        format: EditFormat,
+        blocks: Option<Searchable>,
+    ) -> anyhow::Result<Written> {
         let shown = match format {
             EditFormat::AnchoredLines => tag::tagged(&edit.before, 1),
             _ => edit.before.clone(),
@@ -122,6 +127,7 @@ impl Writer<'_> {
             reasons: Vec::new(),
             failure: String::new(),
             feedback: String::new(),
+            searchable: None,
             variation: 0,
         };
         let system =
@@ -129,7 +135,8 @@ impl Writer<'_> {
         let user = self.prompts.render(&self.roles.coder.user, &request)?;
         // Twice what the whole file takes.
         let limit = 200 + (edit.before.len() as u32) / 2;
-        let asked = ask(self.provider, self.window, &[&system, &user], None, limit, self.sampling).await?;
+        let held = blocks.map_or(Held::Free, Held::Blocks);
+        let asked = ask(self.provider, self.window, &[&system, &user], held, limit, self.sampling).await?;
         let (stage, text) = match asked.ending.reason {
             StopReason::Complete => laid(edit, format, &asked.text)?,
             StopReason::Length | StopReason::Repetition => (Stage::Unread, None),

@@ -12,6 +12,7 @@ mod history;
 mod index;
 mod jobs;
 mod models;
+mod offer;
 mod patch;
 mod review;
 mod rules;

@@ -10,12 +10,15 @@ use serde::Serialize;
 
 use crate::answer;
 use crate::command::edits::{self, SingleEdit, Writer};
+use crate::edit::searchable;
 use crate::measured::EditTrial;
 use crate::message::{EditFormat, ExploreAnswer};
 use crate::prompt::Prompts;
 use crate::provider::{
-    ChatRequest, Chunk, Ending, Message, Provider, ProviderError, Schema, Speaker, StopReason, retry,
+    ChatRequest, Chunk, Ending, Message, Narrowing, Provider, ProviderError, Schema, Searchable, Speaker,
+    StopReason, retry,
 };
+use crate::region;
 use crate::role::{Roles, Sampling};
 
 /// Results of a trial.
@@ -49,7 +52,15 @@ pub enum SchemaKept {
 const SMALL: usize = 250;
 
 /// How the questions that are no edits are asked.
-const PLAIN: Sampling = Sampling { temperature: 0.0, seed: Some(1) };
+const PLAIN: Sampling =
+    Sampling { temperature: 0.0, seed: Some(1), top_k: None, top_p: None, min_p: None, repeat_penalty: None };
+
+/// What an answer is held to.
+pub(super) enum Held {
+    Free,
+    Schema(Schema),
+    Blocks(Searchable),
+}
 
 /// One answer with its times.
 pub(super) struct Asked {
@@ -68,26 +79,43 @@ pub async fn run(
     roles: &Roles,
     mut announce: impl FnMut(&str),
 ) -> anyhow::Result<Trial> {
+    // A model in this process is loaded by this; reading the prompt is timed by itself.
+    let began = Instant::now();
+    let hello = Message { speaker: Speaker::User, text: "Hello".into() };
+    provider.count(&[hello]).await;
+    let load_ms = began.elapsed().as_millis() as u64;
     announce("speed and streaming");
-    let speed =
-        ask(provider, window, &["Count from 1 to 30, one number a line. Nothing else."], None, 90, PLAIN)
-            .await?;
+    let speed = ask(
+        provider,
+        window,
+        &["Count from 1 to 30, one number a line. Nothing else."],
+        Held::Free,
+        90,
+        PLAIN,
+    )
+    .await?;
     announce("schema");
     let schema = schema(provider, window).await?;
     announce("tool calls");
-    let dialect = dialect(&ask(provider, window, &[TOOLS], None, 120, PLAIN).await?.text);
+    let dialect = dialect(&ask(provider, window, &[TOOLS], Held::Free, 120, PLAIN).await?.text);
     let edits: Vec<SingleEdit> =
         edits::all()?.into_iter().filter(|edit| edit.before.len() <= SMALL).collect();
-    let writer =
-        Writer { provider, window, prompts, roles, sampling: Sampling { temperature: 0.0, seed: Some(1) } };
+    let writer = Writer { provider, window, prompts, roles, sampling: PLAIN };
     let mut trial = EditTrial::default();
     for format in EditFormat::ALL {
         for (at, edit) in edits.iter().enumerate().filter(|(_, edit)| edit.can_be_asked_as(format)) {
             announce(&format!("edits as {}, {} of {}", format.describe(), at + 1, edits.len()));
-            let written = writer.write(edit, format).await?;
-            let score = trial.forms.entry(format).or_default();
-            score.tried += 1;
-            score.right += u32::from(written.is_expected(edit));
+            let written = writer.write(edit, format, None).await?;
+            trial.forms.entry(format).or_default().add(written.is_expected(edit));
+        }
+    }
+    if provider.holds_choices() {
+        for (at, edit) in edits.iter().enumerate() {
+            announce(&format!("blocks held to the shown lines, {} of {}", at + 1, edits.len()));
+            let shown = [region::whole(&edit.file, &edit.before)];
+            let Some(blocks) = searchable::of(&edit.file, &edit.before, &shown) else { continue };
+            let written = writer.write(edit, EditFormat::SearchReplace, Some(blocks)).await?;
+            trial.held.get_or_insert_default().add(written.is_expected(edit));
         }
     }
     let per_second = |tokens: Option<u32>, ms: u64| {
@@ -96,7 +124,7 @@ pub async fn run(
     Ok(Trial {
         prompt_per_second: per_second(speed.ending.evaluated_tokens, speed.first_ms),
         answer_per_second: per_second(speed.ending.answer_tokens, speed.rest_ms),
-        first_token_ms: speed.first_ms,
+        first_token_ms: load_ms + speed.first_ms,
         streams: speed.pieces > 2,
         schema,
         dialect,
@@ -109,21 +137,28 @@ pub(super) async fn ask(
     provider: &Provider,
     window: u32,
     messages: &[&str],
-    schema: Option<Schema>,
+    held: Held,
     answer_limit: u32,
     sampling: Sampling,
 ) -> Result<Asked, ProviderError> {
     let speaker = |at| if at + 1 == messages.len() { Speaker::User } else { Speaker::System };
     let messages =
         messages.iter().enumerate().map(|(at, text)| Message { speaker: speaker(at), text: (*text).into() });
+    let (schema, blocks) = match held {
+        Held::Free => (None, None),
+        Held::Schema(schema) => (Some(schema), None),
+        Held::Blocks(blocks) => (None, Some(blocks)),
+    };
     let request = ChatRequest {
         role: "trial".into(),
         messages: messages.collect(),
         schema,
+        blocks,
         window,
         answer_limit: answer_limit.min(window / 3),
         temperature: sampling.temperature,
         seed: sampling.seed,
+        narrowing: Narrowing::default(),
     };
     let began = Instant::now();
     let begun = retry::begin(provider, &request, retry::Patience::default(), |_| {}).await?;
@@ -154,7 +189,7 @@ async fn schema(provider: &Provider, window: u32) -> Result<SchemaKept, Provider
         provider,
         window,
         &["Write the word hello in capital letters. No JSON."],
-        Some(wanted),
+        Held::Schema(wanted),
         120,
         PLAIN,
     )

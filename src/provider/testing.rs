@@ -162,10 +162,12 @@ pub(super) fn request(text: &str) -> ChatRequest {
         role: "architect".to_owned(),
         messages: vec![Message { speaker: Speaker::User, text: text.to_owned() }],
         schema: None,
+        blocks: None,
         window: 4096,
         answer_limit: 100,
         temperature: 0.0,
         seed: Some(7),
+        narrowing: super::Narrowing::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::mailbox::{Answerer, Mailbox};
 use crate::message::{Plan, PlanAnswer, PlanRequest, Planned, Step, StepAction};
 use crate::protocol::Event;
 use crate::provider::{Schema, StopReason};
-use crate::role::{CallError, Caller, REPEATS};
+use crate::role::{CallError, Caller, Form, REPEATS};
 
 /// Handle to the Architect's task.
 pub type Architect = Mailbox<PlanRequest, Result<Planned, CallError>>;
@@ -36,7 +36,7 @@ impl Answerer<PlanRequest, Result<Planned, CallError>> for Task {
         let mut reason = String::new();
         let mut allowance = caller.allowance();
         for attempt in 1..=caller.spec.budget.calls {
-            let answer = caller.call(&mut allowance, &messages, Some(&schema)).await?;
+            let answer = caller.call(&mut allowance, &messages, Form::Json(&schema)).await?;
             let parsed = match answer.reason {
                 StopReason::Length => {
                     Err("the answer was cut at its limit: write fewer and shorter steps".to_owned())

@@ -87,9 +87,9 @@ pub async fn edit(config: &Config, arguments: &EditArgs) -> anyhow::Result<Strin
                     window: connected.window,
                     prompts: &prompts,
                     roles: &roles,
-                    sampling: Sampling { temperature: sampling.temperature, seed },
+                    sampling: Sampling { temperature: sampling.temperature, seed, ..Sampling::default() },
                 };
-                let written = writer.write(edit, format).await?;
+                let written = writer.write(edit, format, None).await?;
                 figures.add(&written);
                 seconds.push(written.millis as f64 / 1000.0);
                 let expected = written.is_expected(edit);

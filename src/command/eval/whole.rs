@@ -28,6 +28,7 @@ use self::task::{Files, Task};
 use crate::check::{Check, Source};
 use crate::cli::{Part, TaskArgs};
 use crate::command::json;
+use crate::command::offer::Offers;
 use crate::command::run::{How, Requests, Wanted};
 use crate::config::Config;
 use crate::connect::{self, Connected};
@@ -227,6 +228,7 @@ impl Evaluation<'_> {
             wanted: check.map_or(Wanted::None, Wanted::Typed),
             tries: Tries { candidates: arguments.candidates, ..self.config.tries },
             asks_after_failure: false,
+            offers: Offers::Told,
             parts: Parts {
                 evidence: !without(Part::Evidence),
                 architect: !without(Part::Architect),
@@ -234,7 +236,7 @@ impl Evaluation<'_> {
                 early_checks: !without(Part::EarlyChecks),
                 format: arguments.format,
             },
-            sampling: Some(Sampling { temperature, seed: Some(seed) }),
+            sampling: Some(Sampling { temperature, seed: Some(seed), ..Sampling::default() }),
             ..How::usual(Requests::One)
         };
         Ok(Worker::Ours(Ours::start(self.config, ground, how).await?))
