@@ -29,8 +29,12 @@ fn ollama(body: &serde_json::Value) -> String {
 
 /// The stream of OpenAI-compatible servers: server-sent events.
 fn openai(body: &serde_json::Value) -> String {
+    openai_saying(answer_of(body), body)
+}
+
+fn openai_saying(said: &str, body: &serde_json::Value) -> String {
     let mut text = String::new();
-    for c in answer_of(body).chars() {
+    for c in said.chars() {
         let chunk = json!({"choices": [{"index": 0, "delta": {"content": c}, "finish_reason": null}]});
         text.push_str(&format!("data: {chunk}\n\n"));
     }
@@ -91,6 +95,42 @@ fn a_run_with_an_openai_compatible_server_sends_the_schema() {
     assert_eq!(chats[0]["response_format"]["type"], "json_schema", "{:#}", chats[0]);
     assert!(chats[1]["response_format"].is_null());
     assert!(place.read("greeter/cli.py").contains("größer"));
+}
+
+/// A run whose Coder first says `first`, and what it was asked then and after.
+fn asked_twice(first: String) -> [serde_json::Value; 2] {
+    let place = Place::new(GREETER);
+    let coders = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::start(move |asked| match asked.line.split(' ').nth(1).unwrap() {
+        "/v1/chat/completions" => {
+            let is_first = answer_of(&asked.body) == EDIT
+                && coders.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+            let said = if is_first { &first } else { answer_of(&asked.body) };
+            Reply::stream("text/event-stream", &openai_saying(said, &asked.body), 4096)
+        }
+        "/v1/models" => Reply::json(
+            json!({"object": "list", "data": [{"id": "m", "object": "model", "created": 0, "owned_by": "x"}]}),
+        ),
+        "/props" => Reply::json(json!({"default_generation_settings": {"n_ctx": 8192}})),
+        _ => Reply::text(404, "text/plain", "not here"),
+    });
+    run(&place, &["--url", &server.url]).exits(0);
+    assert!(place.read("greeter/cli.py").contains("größer"));
+    let chats = server.bodies("/chat/completions");
+    let [_plan, first, second] = chats.as_slice() else { panic!("{} calls", chats.len()) };
+    [first.clone(), second.clone()]
+}
+
+#[test]
+fn an_answer_that_leads_nowhere_is_not_asked_for_in_the_same_way_again() {
+    let endless = format!("greeter/cli.py\n{}", "    return \"1.0\"\n    pass\n".repeat(2_000));
+    let nothing = EDIT.replace("2.0 – größer", "1.0");
+    for first in [endless, nothing] {
+        let [first, second] = asked_twice(first);
+        assert_eq!(first["temperature"], 0.0);
+        assert!(second["temperature"].as_f64() > Some(0.1), "{second:#}");
+        assert_ne!(first["seed"], second["seed"]);
+    }
 }
 
 #[test]

@@ -172,7 +172,15 @@ pub(super) fn request(text: &str) -> ChatRequest {
 }
 
 /// The text of an answer and how it ended. A test that would hang fails instead.
-pub(super) async fn told(mut stream: ChatStream) -> Result<(String, Ending), ProviderError> {
+pub(super) async fn told(stream: ChatStream) -> Result<(String, Ending), ProviderError> {
+    told_within(Duration::from_secs(20), stream).await
+}
+
+/// The same for an answer that is computed, which takes its time on a busy machine.
+pub(super) async fn told_within(
+    limit: Duration,
+    mut stream: ChatStream,
+) -> Result<(String, Ending), ProviderError> {
     let all = async {
         let mut text = String::new();
         while let Some(chunk) = stream.next().await {
@@ -184,5 +192,5 @@ pub(super) async fn told(mut stream: ChatStream) -> Result<(String, Ending), Pro
         }
         panic!("the stream ended without an end or an error");
     };
-    tokio::time::timeout(Duration::from_secs(20), all).await.expect("the answer ends")
+    tokio::time::timeout(limit, all).await.expect("the answer ends")
 }

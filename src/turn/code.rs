@@ -13,7 +13,7 @@ use countersign_index::{extract, lang};
 use crate::edit::gate::{self, Deletion, Gates};
 use crate::edit::grammar;
 use crate::edit::parse::{self, Expected, Format};
-use crate::edit::{Edit, Overlay, Planned, Refusal, searchable, tag};
+use crate::edit::{Code, Edit, Overlay, Planned, Refusal, searchable, tag};
 use crate::message::{Cut, EditFormat, Region, Step, StepAction, StepRequest};
 use crate::protocol::Event;
 use crate::region::{self, Place};
@@ -145,9 +145,12 @@ impl Work<'_> {
         let mut format = target.first();
         let mut reasons: Vec<String> = Vec::new();
         let mut variation = self.notes.variation;
+        // The last answer was the file as it is: no other form would change that.
+        let mut same_again = false;
         for attempt in 1..=budget.calls {
             if attempt == budget.calls
                 && attempt > 1
+                && !same_again
                 && let Some(other) = target.after(format)
             {
                 format = other;
@@ -188,7 +191,18 @@ impl Work<'_> {
                 }
                 None => match self.read_and_propose(&answer.text, format, &target, &regions) {
                     Ok(files) => return Ok(Ok(files)),
-                    Err(refusals) => refusals.iter().map(Refusal::to_string).collect(),
+                    Err(refusals) => {
+                        same_again = refusals.iter().all(|refusal| refusal.code == Code::NoOp);
+                        // Asked alike, a model that is sure of its answer gives it again.
+                        variation += u32::from(same_again);
+                        match same_again {
+                            true => vec![format!(
+                                "The answer was {} as it is now, and that is not what the task asks for. Find what has to be different, and change it.",
+                                step.file
+                            )],
+                            false => refusals.iter().map(Refusal::to_string).collect(),
+                        }
+                    }
                 },
             };
             self.desk.events.emit(Event::EditRefused {

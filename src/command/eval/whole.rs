@@ -179,7 +179,6 @@ impl Evaluation<'_> {
             // Starting is part of the first attempt.
             seen.seconds += std::mem::take(&mut starting).as_secs_f64();
             left = left.saturating_sub(Duration::from_secs_f64(seen.seconds));
-            seen.existing = task.tree.keys().cloned().collect();
             files = ground.files()?;
             let exam = exam::take(task, &files, &self.config.runner).await?;
             let attempt = judged(task, &seen, &exam, &at, &before, &files, known);
@@ -264,7 +263,8 @@ impl Worker {
                     None => task.request.clone(),
                     Some(failure) => format!("{}\n{failure}", task.request),
                 };
-                ours.attempt(&StartRequest { text, tags: task.tags.clone() }, deadline).await
+                let existing = task.tree.keys().cloned().collect();
+                ours.attempt(&StartRequest { text, tags: task.tags.clone() }, existing, deadline).await
             }
             Worker::Aider(aider) => {
                 let text = failure.unwrap_or(&task.request);

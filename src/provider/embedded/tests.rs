@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::provider::testing::{request, told};
+use crate::provider::testing::{request, told_within};
 use crate::provider::{Chunk, Ending, Provider, Schema, Speaker, StopReason};
 use crate::weights::Store;
 
@@ -24,7 +24,7 @@ fn tiny(architecture: Architecture, seed: u64) -> (tempfile::TempDir, Embedded) 
 }
 
 async fn answer(embedded: &Embedded, request: &ChatRequest) -> Result<(String, Ending), ProviderError> {
-    told(embedded.chat(request)).await
+    told_within(Duration::from_secs(300), embedded.chat(request)).await
 }
 
 /// A schema whose every answer is short.
@@ -145,7 +145,7 @@ async fn a_stream_that_is_dropped_sets_the_thread_free() {
     assert!(matches!(stream.next().await, Some(Ok(Chunk::Text(_)))));
     drop(stream);
     let asked = request("And now?");
-    let counted = tokio::time::timeout(Duration::from_secs(60), embedded.count(&asked.messages)).await;
+    let counted = tokio::time::timeout(Duration::from_secs(300), embedded.count(&asked.messages)).await;
     assert!(counted.unwrap().is_some());
     // A question that nobody waits for any more is not even begun.
     drop(embedded.chat(&long));

@@ -97,13 +97,18 @@ impl Ours {
         Ok(Ours { engine: run::start(&config, how).await?, proxy })
     }
 
-    /// Carries out one request, until `deadline` at the latest.
+    /// Carries out one request in a tree with the `existing` files, until `deadline` at the latest.
     ///
     /// # Errors
     /// When the engine is gone.
-    pub async fn attempt(&mut self, request: &StartRequest, deadline: Instant) -> anyhow::Result<Seen> {
+    pub async fn attempt(
+        &mut self,
+        request: &StartRequest,
+        existing: BTreeSet<String>,
+        deadline: Instant,
+    ) -> anyhow::Result<Seen> {
         let began = Instant::now();
-        let mut seen = Seen { plans: true, evidence: Some(Vec::new()), ..Seen::default() };
+        let mut seen = Seen { plans: true, evidence: Some(Vec::new()), existing, ..Seen::default() };
         self.engine.ops.send(Op::Start(request.clone())).await.context("the engine is gone")?;
         let mut until = deadline;
         loop {
