@@ -221,7 +221,9 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
     let kept = Measurements::in_folder(&config.measurements);
     let coder = config.model.for_roles.coder.as_deref().unwrap_or(connected.provider.model());
     let edits = kept.of(coder).edits;
-    let holds_blocks = edits.as_ref().is_some_and(EditTrial::is_better_held);
+    // Better on every model that was measured so far; a trial of this one decides.
+    let tried = edits.as_ref().filter(|edits| edits.held.is_some());
+    let holds_blocks = tried.is_none_or(EditTrial::is_better_held);
     let edit_forms = edits.map(|edits| edits.ranked()).unwrap_or_default();
     let mut model = Model::new(connected.provider, connected.window).measured_in(kept);
     model.constrained = how.parts.schema;

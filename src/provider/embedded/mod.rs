@@ -1,9 +1,9 @@
 //! A model that runs in this process, from a file of our own.
 //!
-//! [`Embedded`] is the provider; below it one thread a file loads, reads and draws ([`engine`]), with
-//! the form of the conversation from the file ([`template`]), the choice of tokens ([`sample`]) and
-//! what may be chosen ([`constrain`], [`blocks`]). How large a window fits is arithmetic
-//! ([`memory`]). It must not know roles or prompts.
+//! [`Embedded`] is the provider; below it one thread a file loads, reads and draws (`engine`), with
+//! the form of the conversation from the file (`template`), the choice of tokens (`sample`) and
+//! what may be chosen (`constrain`, `blocks`). How large a window fits is arithmetic
+//! (`memory`). It must not know roles or prompts.
 
 mod blocks;
 mod constrain;
