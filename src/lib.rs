@@ -13,6 +13,7 @@
 //! | Where does evidence come from? | [`retrieve`], [`watch`], [`pull`], and the crate [`countersign_index`] |
 //! | Which lines does the Coder see? | [`region`] |
 //! | How is a model asked, and its answer read? | [`provider`], [`connect`], [`answer`], [`measured`] |
+//! | Which model files are there to get? | [`weights`] |
 //! | What does an edit become before it is written? | [`edit`] |
 //! | Who may release it, and what waits for them? | [`approval`], [`pending`] |
 //! | How is it written, and taken back? | [`apply`] |
@@ -43,6 +44,7 @@ pub mod answer;
 pub mod connect;
 pub mod measured;
 pub mod provider;
+pub mod weights;
 
 pub mod apply;
 pub mod approval;
