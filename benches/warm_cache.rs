@@ -14,7 +14,7 @@ use countersign::message::{
     EditFormat, Evidence, Finding, Further, PlanRequest, Region, Step, StepAction, StepRequest, ToolName,
 };
 use countersign::prompt::Prompts;
-use countersign::provider::{ChatRequest, Chunk, Limits, Message, OpenAi, Provider, Speaker};
+use countersign::provider::{ChatRequest, Chunk, Limits, Message, Narrowing, OpenAi, Provider, Speaker};
 use countersign::tool;
 use futures::StreamExt as _;
 use serde_json::json;
@@ -140,6 +140,7 @@ impl Material {
             reasons: Vec::new(),
             failure: String::new(),
             feedback: String::new(),
+            searchable: None,
             variation: 0,
         }
     }
@@ -241,10 +242,12 @@ async fn measure(provider: &Provider, calls: &[Call]) -> (u64, u64) {
             role: (*role).into(),
             messages: messages.clone(),
             schema: None,
+            blocks: None,
             window: 8192,
             answer_limit: 4,
             temperature: 0.0,
             seed: Some(1),
+            narrowing: Narrowing::default(),
         };
         let mut answer = provider.chat(&request).await.expect("the server answers");
         while let Some(chunk) = answer.next().await {

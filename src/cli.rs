@@ -86,7 +86,7 @@ pub struct ServerFlags {
 pub struct ModelFlags {
     #[command(flatten)]
     pub server: ServerFlags,
-    /// Name of the model
+    /// Name of the model, or the path of a .gguf file
     #[arg(long)]
     pub model: Option<String>,
     /// Context window in tokens [default: what the server has loaded]
@@ -139,6 +139,8 @@ pub enum ProviderName {
     Openai,
     /// Anthropic's own protocol, which llama.cpp speaks as well
     Anthropic,
+    /// A model file that runs in this process, without a server
+    Embedded,
     /// Answers from a file (see --script)
     Scripted,
 }
@@ -275,10 +277,17 @@ model writes edits best.")]
     #[command(after_help = "\
 Examples:
   countersign models list
+  countersign models pull qwen2.5-coder-1.5b    a file for --provider embedded
+  countersign models verify qwen2.5-coder-1.5b
+  countersign models rm qwen2.5-coder-1.5b
+  countersign models pull qwen2.5-coder:1.5b    the same model, got and kept by Ollama
   countersign models show qwen2.5-coder:7b
-  countersign models pull qwen2.5-coder:1.5b
   countersign models use qwen2.5-coder:1.5b
-  countersign models list --preset openrouter")]
+  countersign models list --preset openrouter
+
+A name with a hyphen where Ollama has a colon is a file of our own, as the
+list shows them. Such files lie in the data directory, for all repositories; HF_ENDPOINT
+may name a mirror of huggingface.co.")]
     Models(ModelsArgs),
     /// List the checks of a repository, and say which of them may run
     #[command(after_help = "\
@@ -427,6 +436,7 @@ impl Command {
                 }
                 .into(),
                 ModelsCommand::Pull(arguments) => arguments.server.clone().into(),
+                ModelsCommand::Rm(_) | ModelsCommand::Verify(_) => RequestFlags::default(),
                 ModelsCommand::Use(arguments) => {
                     let (server, model) = (arguments.server.clone(), Some(arguments.model.clone()));
                     ModelFlags { server, model, ..ModelFlags::default() }.into()

@@ -16,6 +16,7 @@ use crate::disk::{self, RepositoryData};
 use crate::provider::preset::{self, Preset};
 use crate::rules::{self, Authority, Mode, Rules, Written};
 use crate::turn::Tries;
+use crate::weights::{self, Manifest, Store, Weights};
 
 /// Evidence tokens of a request unless set otherwise: beyond it, small models lose more by length
 /// than they gain by content.
@@ -84,6 +85,8 @@ pub struct ModelChoice {
     pub cache_type: Option<String>,
     /// Where Ollama listens, from `OLLAMA_HOST`.
     pub ollama_host: Option<String>,
+    /// Model files of our own.
+    pub weights: Weights,
 }
 
 /// Other models for single roles; `None` is the model of all.
@@ -113,6 +116,8 @@ struct File {
     model: Option<String>,
     api_key_env: Option<String>,
     window: Option<u32>,
+    /// That compute a model in this process.
+    threads: Option<usize>,
     preset: Option<String>,
     architect_model: Option<String>,
     explorer_model: Option<String>,
@@ -240,7 +245,10 @@ impl Config {
             measurements: data_dir.join("models"),
             root,
             model: match flags {
-                Some(flags) => model_choice(flags, file, &config_dir, environment)?,
+                Some(flags) => {
+                    let weights = weights(&data_dir, &config_dir, file.threads, environment)?;
+                    model_choice(flags, file, &config_dir, environment, weights)?
+                }
                 None => ModelChoice::default(),
             },
             config_dir,
@@ -317,11 +325,7 @@ fn preset(flags: &RequestFlags, file: &File, config_dir: &Path) -> anyhow::Resul
         return Ok(None);
     };
     let path = config_dir.join("presets.toml");
-    let own = match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-    };
+    let own = optional(&path)?;
     let mut all = preset::all(own.as_deref()).with_context(|| format!("in {}", path.display()))?;
     match all.remove(name) {
         Some(preset) => Ok(Some(preset)),
@@ -337,24 +341,39 @@ fn model_choice(
     file: File,
     config_dir: &Path,
     environment: &Environment,
+    weights: Weights,
 ) -> anyhow::Result<ModelChoice> {
     let preset = preset(flags, &file, config_dir)?;
     let (all, server) = (&flags.all, &flags.all.server);
     let provider = match (server.provider, &all.script) {
         (None, Some(_)) => Some(ProviderName::Scripted),
         (Some(ProviderName::Scripted), None) => bail!("--provider scripted needs --script FILE"),
-        (Some(ProviderName::Ollama | ProviderName::Openai | ProviderName::Anthropic), Some(_)) => {
+        (
+            Some(
+                ProviderName::Ollama
+                | ProviderName::Openai
+                | ProviderName::Anthropic
+                | ProviderName::Embedded,
+            ),
+            Some(_),
+        ) => {
             bail!("--script goes with --provider scripted only")
         }
         (named, _) => named.or(file.provider),
     };
+    ensure!(
+        provider != Some(ProviderName::Embedded) || server.url.is_none(),
+        "--provider embedded runs in this process and has no --url"
+    );
     ensure!(
         provider != Some(ProviderName::Scripted) || all.script.is_some(),
         "the provider \"scripted\" needs --script FILE"
     );
     let named = server.api_key_env.as_deref().or(file.api_key_env.as_deref());
     let key_name = named.or(preset.as_ref().and_then(|preset| preset.key_env.as_deref()));
-    let api_key = match key_name {
+    // A model in this process needs neither the address nor the key of a server.
+    let embedded = provider == Some(ProviderName::Embedded);
+    let api_key = match key_name.filter(|_| !embedded) {
         None => None,
         Some(name) => Some(ApiKey(
             environment
@@ -370,7 +389,7 @@ fn model_choice(
     );
     Ok(ModelChoice {
         provider,
-        url: server.url.clone().or(file.url.filter(|_| server.preset.is_none())),
+        url: server.url.clone().or(file.url.filter(|_| server.preset.is_none() && !embedded)),
         model: all.model.clone().or(file.model),
         api_key,
         window,
@@ -384,7 +403,35 @@ fn model_choice(
         },
         cache_type: environment.get("OLLAMA_KV_CACHE_TYPE").map(str::to_owned),
         ollama_host: environment.get("OLLAMA_HOST").map(str::to_owned),
+        weights,
     })
+}
+
+/// Model files of our own, shared by all repositories.
+fn weights(
+    data_dir: &Path,
+    config_dir: &Path,
+    threads: Option<usize>,
+    environment: &Environment,
+) -> anyhow::Result<Weights> {
+    let path = config_dir.join("models.toml");
+    let own = optional(&path)?;
+    ensure!(threads.is_none_or(|threads| (1..=512).contains(&threads)), "threads must be between 1 and 512");
+    Ok(Weights {
+        manifest: Manifest::load(own.as_deref()).with_context(|| format!("in {}", path.display()))?,
+        store: Store::in_folder(&data_dir.join("weights")),
+        hub: environment.get("HF_ENDPOINT").unwrap_or(weights::fetch::HUB).to_owned(),
+        threads,
+    })
+}
+
+/// The text of a file that need not be there.
+fn optional(path: &Path) -> anyhow::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
 }
 
 #[cfg(test)]
@@ -467,6 +514,13 @@ mod tests {
         fails(shell, ModelFlags::default(), "not a line for a shell");
         let scripted = ServerFlags { provider: Some(ProviderName::Scripted), ..ServerFlags::default() };
         fails("", scripted, "--script FILE");
+        let embedded = ServerFlags {
+            provider: Some(ProviderName::Embedded),
+            url: Some("http://127.0.0.1:1".into()),
+            ..ServerFlags::default()
+        };
+        fails("", embedded, "has no --url");
+        fails("threads = 0", ModelFlags::default(), "threads must be");
     }
 
     #[test]

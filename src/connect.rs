@@ -1,4 +1,5 @@
-//! Which model a session uses: what its owner named, or else what runs on this machine.
+//! Which model a session uses: what its owner named, or else what runs on this machine, or else a
+//! model file of our own.
 //!
 //! Everything that was found out or assumed is said. It must not know roles.
 
@@ -9,8 +10,10 @@ use crate::config::ModelChoice;
 use crate::failure::Failure;
 use crate::provider::preset::Preset;
 use crate::provider::{
-    Anthropic, Limits, Ollama, OpenAi, Provider, ProviderError, Scripted, Window, WindowKind, discover,
+    Anthropic, Embedded, Limits, Ollama, OpenAi, Provider, ProviderError, Scripted, Window, WindowKind,
+    discover, embedded,
 };
+use crate::weights::Entry;
 
 /// A provider that answered, and the window to work with.
 pub struct Connected {
@@ -56,8 +59,11 @@ fn unusable_script(error: ProviderError) -> anyhow::Error {
 }
 
 async fn found(choice: &ModelChoice, notes: &mut Vec<String>) -> anyhow::Result<Provider> {
+    let is_own_file = choice.provider.is_none() && choice.model.as_deref().is_some_and(embedded::is_file);
     match (&choice.preset, &choice.url) {
+        _ if choice.provider == Some(ProviderName::Embedded) => in_this_process(choice, notes),
         (Some(preset), _) => hosted(choice, preset, notes),
+        (None, None) if is_own_file => in_this_process(choice, notes),
         (None, Some(url)) => named(choice, url).await,
         (None, None) => on_this_machine(choice, notes).await,
     }
@@ -113,7 +119,8 @@ fn at(choice: &ModelChoice, url: &str, model: &str) -> Result<Provider, Provider
             let base = bare.strip_suffix("/v1").unwrap_or(bare);
             Provider::Anthropic(Anthropic::new(base, key, model, limits)?)
         }
-        ProviderName::Openai | ProviderName::Scripted => {
+        // The last two have no address, which the configuration has checked.
+        ProviderName::Openai | ProviderName::Embedded | ProviderName::Scripted => {
             Provider::OpenAi(OpenAi::new(&with_version(url), key, model, limits)?)
         }
     })
@@ -125,7 +132,7 @@ async fn named(choice: &ModelChoice, url: &str) -> anyhow::Result<Provider> {
     }
     let models = at(choice, url, "")?.models().await?;
     let best = discover::best(&models).with_context(|| format!("{url} offers no model that can answer"));
-    Ok(at(choice, url, &best.map_err(|error| no_model(error.to_string()))?.name)?)
+    Ok(at(choice, url, &best.map_err(|error| no_model(choice, error.to_string()))?.name)?)
 }
 
 /// Most people write the address of a server without the version that its paths begin with.
@@ -139,12 +146,19 @@ async fn on_this_machine(choice: &ModelChoice, notes: &mut Vec<String>) -> anyho
     let places = places(choice);
     let discovery = discover::discover(&places, choice.model.as_deref()).await;
     let Some(chosen) = discovery.choice else {
+        let ours = match &choice.model {
+            Some(model) => choice.weights.find(model).is_some(),
+            None => !embedded::here(&choice.weights).is_empty(),
+        };
+        if choice.provider.is_none() && ours {
+            return in_this_process(choice, notes);
+        }
         let tried: Vec<String> = discovery.found.iter().map(describe).collect();
         let wanted = match &choice.model {
             Some(model) => format!("no server on this machine offers the model {model:?}"),
             None => "no model server answers on this machine".to_owned(),
         };
-        return Err(no_model(format!("{wanted}: {}", tried.join("; "))));
+        return Err(no_model(choice, format!("{wanted}: {}", tried.join("; "))));
     };
     notes.push(format!(
         "using {} of {} at {} ({})",
@@ -156,12 +170,51 @@ async fn on_this_machine(choice: &ModelChoice, notes: &mut Vec<String>) -> anyho
     Ok(chosen.place.provider(&chosen.model, Limits::default())?)
 }
 
+/// The model file that is named, or the best one that is here.
+fn in_this_process(choice: &ModelChoice, notes: &mut Vec<String>) -> anyhow::Result<Provider> {
+    let Some(model) = choice.model.clone().or_else(|| embedded::best(&choice.weights)) else {
+        return Err(no_model(choice, "no model file is here".to_owned()));
+    };
+    let provider = Provider::Embedded(Embedded::open(&choice.weights, &model)?);
+    notes.push(format!("using {} in {}", provider.model(), provider.describe()));
+    Ok(provider)
+}
+
+/// A model that could be got for who has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    pub entry: Entry,
+    /// Whether it fits the memory that is free now.
+    pub fits: bool,
+}
+
+/// The model to offer when there was none to connect to: the one that was named, or the first of the
+/// manifest that fits the memory. `None` where another server was meant, or a model is here.
+pub fn offer(choice: &ModelChoice) -> Option<Offer> {
+    let elsewhere = choice.preset.is_some() || choice.url.is_some() || choice.script.is_some();
+    let ours = matches!(choice.provider, None | Some(ProviderName::Embedded));
+    if elsewhere || !ours {
+        return None;
+    }
+    let offered = |entry: &Entry| Offer { entry: entry.clone(), fits: embedded::fits(entry.bytes) };
+    let weights = &choice.weights;
+    if let Some(model) = &choice.model {
+        return weights.manifest.named(model).filter(|entry| !weights.store.has(entry)).map(offered);
+    }
+    if !weights.here().is_empty() {
+        return None;
+    }
+    let all: Vec<Offer> = weights.manifest.models().iter().filter(|entry| entry.offer).map(offered).collect();
+    all.iter().find(|offer| offer.fits).or(all.last()).cloned()
+}
+
 /// Where to look, given what is already decided.
 pub fn places(choice: &ModelChoice) -> Vec<discover::Place> {
     let mut places = discover::usual_places(choice.ollama_host.as_deref());
     places.retain(|place| match choice.provider {
         Some(ProviderName::Ollama) => place.kind == discover::ServerKind::Ollama,
         Some(ProviderName::Openai | ProviderName::Anthropic) => place.kind != discover::ServerKind::Ollama,
+        Some(ProviderName::Embedded) => false,
         Some(ProviderName::Scripted) | None => true,
     });
     places
@@ -177,9 +230,18 @@ pub fn describe(found: &discover::Found) -> String {
     format!("{} at {}: {answer}", found.place.kind.name(), found.place.url)
 }
 
-pub fn no_model(message: String) -> anyhow::Error {
-    let advice = "Start a server (such as `ollama serve` and `ollama pull qwen2.5-coder:1.5b`), or name one with --url.";
-    Failure { kind: crate::failure::Kind::Provider, message, advice: advice.into() }.into()
+pub fn no_model(choice: &ModelChoice, message: String) -> anyhow::Error {
+    let start = "start a server (such as `ollama serve` and `ollama pull qwen2.5-coder:1.5b`), or name one with --url";
+    let advice = match offer(choice) {
+        Some(Offer { entry, .. }) => format!(
+            "Get a model that runs without a server: `countersign models pull {}` ({:.1} GB, {}). Or {start}.",
+            entry.name,
+            entry.bytes as f64 / 1e9,
+            entry.licence
+        ),
+        None => format!("{}{}.", start[..1].to_uppercase(), &start[1..]),
+    };
+    Failure { kind: crate::failure::Kind::Provider, message, advice }.into()
 }
 
 /// The window to work with, and how it is known.

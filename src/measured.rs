@@ -26,6 +26,9 @@ pub struct Measured {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EditTrial {
     pub forms: BTreeMap<EditFormat, Score>,
+    /// Blocks whose searches were held to the lines that are shown, where the model can be held so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Score>,
 }
 
 /// Edits in one form.
@@ -35,15 +38,33 @@ pub struct Score {
     pub right: u32,
 }
 
+impl Score {
+    pub fn add(&mut self, right: bool) {
+        self.tried += 1;
+        self.right += u32::from(right);
+    }
+}
+
 impl EditTrial {
+    /// Whether blocks came out better when their searches were held to the lines that are shown.
+    pub fn is_better_held(&self) -> bool {
+        let free = self.forms.get(&EditFormat::SearchReplace).copied().unwrap_or_default();
+        // In whole numbers: right / tried of both, multiplied out.
+        self.held.is_some_and(|held| held.right * free.tried > free.right * held.tried)
+    }
+
     /// The forms by the share that was right, the best first; among equals the order of
-    /// [`EditFormat::ALL`].
+    /// [`EditFormat::ALL`]. Blocks count as they would be asked for: held, where that is better.
     pub fn ranked(&self) -> Vec<EditFormat> {
         let mut forms: Vec<EditFormat> =
             EditFormat::ALL.into_iter().filter(|form| self.forms.contains_key(form)).collect();
         // Stable, and in whole numbers: right / tried of two forms, multiplied out.
         forms.sort_by(|a, b| {
-            let (a, b) = (self.forms[a], self.forms[b]);
+            let score = |form: &EditFormat| match (form, self.held) {
+                (EditFormat::SearchReplace, Some(held)) if self.is_better_held() => held,
+                _ => self.forms[form],
+            };
+            let (a, b) = (score(a), score(b));
             (b.right * a.tried).cmp(&(a.right * b.tried))
         });
         forms
@@ -107,12 +128,18 @@ mod tests {
                 (EditFormat::Symbol, Score { tried: 4, right: 3 }),
             ]
             .into(),
+            held: Some(Score { tried: 12, right: 4 }),
         });
         all.keep(&one).unwrap();
         assert_eq!(all.of("library/qwen:7b"), one);
         assert_eq!(all.of("library_qwen:7b").tokens.samples(), 0, "another model");
-        let ranked = one.edits.unwrap().ranked();
+        let edits = one.edits.unwrap();
+        assert!(edits.is_better_held());
+        assert!(!EditTrial { held: Some(Score { tried: 12, right: 3 }), ..edits.clone() }.is_better_held());
+        let ranked = edits.ranked();
         assert_eq!(ranked, [EditFormat::Symbol, EditFormat::Whole, EditFormat::SearchReplace]);
+        let held = EditTrial { held: Some(Score { tried: 12, right: 12 }), ..edits };
+        assert_eq!(held.ranked()[0], EditFormat::SearchReplace);
     }
 
     #[test]

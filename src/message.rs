@@ -7,6 +7,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::provider::Searchable;
+
 /// Part of a file as a role sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Region {
@@ -233,6 +235,9 @@ pub struct StepRequest {
     pub failure: String,
     /// What the owner says about an earlier change of this step; else empty.
     pub feedback: String,
+    /// What blocks may search for, where the model is to be held to it.
+    #[serde(skip)]
+    pub searchable: Option<Searchable>,
     /// Which of several answers to the same request this is, from 0: the others sample more freely.
     pub variation: u32,
 }

@@ -8,6 +8,7 @@ mod support;
 mod archives;
 mod bad_input;
 mod commands;
+mod embedded;
 mod eval;
 mod gate;
 mod headless;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use countersign::answer;
 use countersign::message::{ExploreAnswer, PlanAnswer};
 use countersign::provider::{
-    Anthropic, Api, ChatRequest, Chunk, Ending, Limits, Message, OpenAi, Provider, ProviderError, Quirks,
-    Schema, Speaker, StopReason,
+    Anthropic, Api, ChatRequest, Chunk, Ending, Limits, Message, Narrowing, OpenAi, Provider, ProviderError,
+    Quirks, Schema, Speaker, StopReason,
 };
 use futures::StreamExt as _;
 
@@ -33,10 +33,12 @@ fn request(text: &str, answer_limit: u32) -> ChatRequest {
         role: "architect".into(),
         messages: vec![message(Speaker::System, "You are brief."), message(Speaker::User, text)],
         schema: None,
+        blocks: None,
         window: 4096,
         answer_limit,
         temperature: 0.0,
         seed: Some(1),
+        narrowing: Narrowing::default(),
     }
 }
 

@@ -49,6 +49,7 @@ fn a_first_request_stays_below_2000_tokens_besides_its_evidence() {
             reasons: Vec::new(),
             failure: String::new(),
             feedback: String::new(),
+            searchable: None,
             variation: 0,
         };
         let coder = render(&roles.coder.system, json!({"format": format}))

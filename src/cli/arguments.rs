@@ -232,12 +232,16 @@ pub struct ModelsArgs {
 /// What to do with models.
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
-    /// What the servers on this machine offer, or the one that is named
+    /// What is here: model files, and what the servers on this machine offer, or the one that is named
     List(ModelListArgs),
     /// What is known about one model: its window with the arithmetic, and what was measured
     Show(ModelShowArgs),
-    /// Let Ollama get a model
+    /// Get a model file, or let Ollama get a model
     Pull(ModelArgs),
+    /// Remove a model file
+    Rm(FileArgs),
+    /// Read a model file and compare it with what it should be
+    Verify(FileArgs),
     /// Make a model the default, in config.toml
     Use(ModelArgs),
 }
@@ -269,6 +273,12 @@ pub struct ModelArgs {
     pub model: String,
     #[command(flatten)]
     pub server: ServerFlags,
+}
+
+#[derive(Debug, Args)]
+pub struct FileArgs {
+    /// A name of `countersign models list`
+    pub model: String,
 }
 
 #[derive(Debug, Args)]

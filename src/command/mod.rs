@@ -11,6 +11,7 @@ mod history;
 mod index;
 mod jobs;
 mod models;
+mod offer;
 mod patch;
 mod review;
 mod rules;

@@ -9,14 +9,14 @@ use tokio::task::JoinHandle;
 use crate::apply;
 use crate::check::Check;
 use crate::cli::RunArgs;
-use crate::command::{Finished, checks, jobs};
+use crate::command::{Finished, checks, jobs, offer};
 use crate::config::Config;
 use crate::connect;
 use crate::engine::{self, Asked, Work};
 use crate::events::Events;
 use crate::failure::OrUsage as _;
 use crate::job::JobStore;
-use crate::measured::Measurements;
+use crate::measured::{EditTrial, Measurements};
 use crate::pending::PendingStore;
 use crate::prompt::Prompts;
 use crate::protocol::{Envelope, Event, Op, StartRequest};
@@ -50,8 +50,13 @@ pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished
         let _ = rustix::process::setsid();
     }
     let asks_after_failure = !arguments.json || arguments.ask_after_failure;
+    let offers = match arguments.json {
+        // Its standard input carries ops.
+        true => offer::Offers::Told,
+        false => offer::Offers::Asked,
+    };
     let mut engine =
-        start(config, How { wanted, tries, asks_after_failure, requests: Requests::One }).await?;
+        start(config, How { wanted, tries, asks_after_failure, requests: Requests::One, offers }).await?;
     let store = JobStore::in_folder(&config.data.jobs());
     let _held = config.job.as_deref().map(|job| store.begin(job, &engine.session)).transpose()?;
     engine.ops.send(Op::Start(request)).await.context("the engine ended at once")?;
@@ -110,6 +115,8 @@ pub struct How {
     /// See [`Signer::asks_after_failure`].
     pub asks_after_failure: bool,
     pub requests: Requests,
+    /// What to do where there is no model.
+    pub offers: offer::Offers,
 }
 
 /// An engine at work, with the ends of its channels.
@@ -156,7 +163,10 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
         Roles::load(config.own("roles").as_deref(), &prompts).or_usage("Mend or remove that role file.")?;
     let recovered = apply::recover(&config.root, &config.data.journal())?;
     let recovered = recovered.iter().map(describe_recovery);
-    let connected = connect::connect(&config.model).await?;
+    let connected = match connect::connect(&config.model).await {
+        Err(error) => offer::instead(config, how.offers, error).await?,
+        connected => connected?,
+    };
     let mut library = Library::open(&config.root, &config.data.index())?;
     if how.requests == Requests::Many {
         library.watch();
@@ -187,7 +197,11 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
 
     let kept = Measurements::in_folder(&config.measurements);
     let coder = config.model.for_roles.coder.as_deref().unwrap_or(connected.provider.model());
-    let edit_forms = kept.of(coder).edits.map(|edits| edits.ranked()).unwrap_or_default();
+    let edits = kept.of(coder).edits;
+    // Better on every model that was measured so far; a trial of this one decides.
+    let tried = edits.as_ref().filter(|edits| edits.held.is_some());
+    let holds_blocks = tried.is_none_or(EditTrial::is_better_held);
+    let edit_forms = edits.map(|edits| edits.ranked()).unwrap_or_default();
     let mut model = Model::new(connected.provider, connected.window).measured_in(kept);
     if let Some(path) = &config.model.record {
         let recorder = Recorder::create(path, model.provider.model(), model.window)?;
@@ -218,6 +232,7 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
         root: config.root.clone(),
         signer,
         edit_forms,
+        holds_blocks,
         evidence_tokens: config.evidence_tokens,
         tries: how.tries,
     };

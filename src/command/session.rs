@@ -1,7 +1,7 @@
 //! The interactive session: one engine, many requests.
 
 use crate::cli::UndoArgs;
-use crate::command::{Finished, context, run, sessions, undo};
+use crate::command::{Finished, context, offer, run, sessions, undo};
 use crate::config::Config;
 use crate::protocol::{Op, StartRequest};
 use crate::ui::session::{Command, Flow};
@@ -22,6 +22,7 @@ pub async fn session(config: &Config) -> anyhow::Result<Finished> {
         tries: config.tries,
         asks_after_failure: true,
         requests: run::Requests::Many,
+        offers: offer::Offers::Asked,
     };
     let mut engine = run::start(config, how).await?;
     let latest = || UndoArgs { change: None, hunk: Vec::new(), task: false };

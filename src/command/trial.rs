@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 use crate::answer;
 use crate::edit::gate::Gates;
 use crate::edit::parse::{self, Expected, Format};
-use crate::edit::{Overlay, Planned, grammar, tag};
+use crate::edit::{Overlay, Planned, grammar, searchable, tag};
 use crate::measured::EditTrial;
 use crate::message::{EditFormat, ExploreAnswer, Region, Step, StepAction, StepRequest};
 use crate::prompt::Prompts;
 use crate::provider::{
-    ChatRequest, Chunk, Ending, Message, Provider, ProviderError, Schema, Speaker, StopReason, retry,
+    ChatRequest, Chunk, Ending, Message, Narrowing, Provider, ProviderError, Schema, Searchable, Speaker,
+    StopReason, retry,
 };
 use crate::region;
 use crate::role::Roles;
@@ -67,6 +68,13 @@ struct Edits {
     edit: Vec<TinyEdit>,
 }
 
+/// What an answer is held to.
+enum Held {
+    Free,
+    Schema(Schema),
+    Blocks(Searchable),
+}
+
 /// One answer with its times.
 struct Asked {
     text: String,
@@ -84,13 +92,19 @@ pub async fn run(
     roles: &Roles,
     mut announce: impl FnMut(&str),
 ) -> anyhow::Result<Trial> {
+    // A model in this process is loaded by this; reading the prompt is timed by itself.
+    let began = Instant::now();
+    let hello = Message { speaker: Speaker::User, text: "Hello".into() };
+    provider.count(&[hello]).await;
+    let load_ms = began.elapsed().as_millis() as u64;
     announce("speed and streaming");
     let speed =
-        ask(provider, window, &["Count from 1 to 30, one number a line. Nothing else."], None, 90).await?;
+        ask(provider, window, &["Count from 1 to 30, one number a line. Nothing else."], Held::Free, 90)
+            .await?;
     announce("schema");
     let schema = schema(provider, window).await?;
     announce("tool calls");
-    let dialect = dialect(&ask(provider, window, &[TOOLS], None, 120).await?.text);
+    let dialect = dialect(&ask(provider, window, &[TOOLS], Held::Free, 120).await?.text);
     let edits: Edits = toml::from_str(EDITS).context("the built-in edits")?;
     let mut trial = EditTrial::default();
     for format in EditFormat::ALL {
@@ -101,10 +115,18 @@ pub async fn run(
                 continue;
             }
             announce(&format!("edits as {}, {} of {}", format.describe(), at + 1, edits.edit.len()));
-            let right = tries(provider, window, prompts, roles, edit, format).await?;
-            let score = trial.forms.entry(format).or_default();
-            score.tried += 1;
-            score.right += u32::from(right);
+            let right = tries(provider, window, prompts, roles, edit, format, None).await?;
+            trial.forms.entry(format).or_default().add(right);
+        }
+    }
+    if provider.holds_choices() {
+        for (at, edit) in edits.edit.iter().enumerate() {
+            announce(&format!("blocks held to the shown lines, {} of {}", at + 1, edits.edit.len()));
+            let shown = [region::whole(&edit.file, &edit.before)];
+            let Some(blocks) = searchable::of(&edit.file, &edit.before, &shown) else { continue };
+            let format = EditFormat::SearchReplace;
+            let right = tries(provider, window, prompts, roles, edit, format, Some(blocks)).await?;
+            trial.held.get_or_insert_default().add(right);
         }
     }
     let per_second = |tokens: Option<u32>, ms: u64| {
@@ -113,7 +135,7 @@ pub async fn run(
     Ok(Trial {
         prompt_per_second: per_second(speed.ending.evaluated_tokens, speed.first_ms),
         answer_per_second: per_second(speed.ending.answer_tokens, speed.rest_ms),
-        first_token_ms: speed.first_ms,
+        first_token_ms: load_ms + speed.first_ms,
         streams: speed.pieces > 2,
         schema,
         dialect,
@@ -125,20 +147,27 @@ async fn ask(
     provider: &Provider,
     window: u32,
     messages: &[&str],
-    schema: Option<Schema>,
+    held: Held,
     answer_limit: u32,
 ) -> Result<Asked, ProviderError> {
     let speaker = |at| if at + 1 == messages.len() { Speaker::User } else { Speaker::System };
     let messages =
         messages.iter().enumerate().map(|(at, text)| Message { speaker: speaker(at), text: (*text).into() });
+    let (schema, blocks) = match held {
+        Held::Free => (None, None),
+        Held::Schema(schema) => (Some(schema), None),
+        Held::Blocks(blocks) => (None, Some(blocks)),
+    };
     let request = ChatRequest {
         role: "trial".into(),
         messages: messages.collect(),
         schema,
+        blocks,
         window,
         answer_limit: answer_limit.min(window / 3),
         temperature: 0.0,
         seed: Some(1),
+        narrowing: Narrowing::default(),
     };
     let began = Instant::now();
     let begun = retry::begin(provider, &request, retry::Patience::default(), |_| {}).await?;
@@ -165,9 +194,14 @@ async fn ask(
 /// Asks for something else than the schema allows: only a server that enforces it answers in JSON.
 async fn schema(provider: &Provider, window: u32) -> Result<SchemaKept, ProviderError> {
     let wanted = answer::schema_of::<ExploreAnswer>("action");
-    let asked =
-        ask(provider, window, &["Write the word hello in capital letters. No JSON."], Some(wanted), 120)
-            .await?;
+    let asked = ask(
+        provider,
+        window,
+        &["Write the word hello in capital letters. No JSON."],
+        Held::Schema(wanted),
+        120,
+    )
+    .await?;
     if provider.schema_form().is_some() {
         return Ok(SchemaKept::Refused);
     }
@@ -208,6 +242,7 @@ async fn tries(
     roles: &Roles,
     edit: &TinyEdit,
     format: EditFormat,
+    blocks: Option<Searchable>,
 ) -> anyhow::Result<bool> {
     let shown = match format {
         EditFormat::AnchoredLines => tag::tagged(&edit.before, 1),
@@ -227,11 +262,13 @@ async fn tries(
         reasons: Vec::new(),
         failure: String::new(),
         feedback: String::new(),
+        searchable: None,
         variation: 0,
     };
     let system = prompts.render(&roles.coder.system, serde_json::json!({ "format": format }))?;
     let user = prompts.render(&roles.coder.user, &request)?;
-    let asked = ask(provider, window, &[&system, &user], None, 400).await?;
+    let held = blocks.map_or(Held::Free, Held::Blocks);
+    let asked = ask(provider, window, &[&system, &user], held, 400).await?;
     Ok(result(edit, format, &asked.text)?.is_some_and(|text| same(&text, &edit.after)))
 }
 

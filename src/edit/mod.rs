@@ -1,6 +1,6 @@
 //! From a model's answer to a patch that can be reviewed: what is meant ([`parse`]), where it lands
-//! ([`anchor`], [`diff`], [`tag`]), whether it may ([`gate`]), what the tree would look like
-//! ([`overlay`]), and what changes ([`patch`]). Nothing in here writes to the disk. `README.md`
+//! ([`anchor`], [`diff`], [`tag`]; [`searchable`] says so before it is written), whether it may
+//! ([`gate`]), what the tree would look like ([`overlay`]), and what changes ([`patch`]). Nothing in here writes to the disk. `README.md`
 //! beside this file has the formats, the ladder, and how well it does on corrupted blocks.
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ pub mod parse;
 
 pub mod anchor;
 pub mod diff;
+pub mod searchable;
 pub mod tag;
 
 pub mod gate;

@@ -223,6 +223,10 @@ fn body(request: &ChatRequest, model: &str) -> Value {
     if !system.is_empty() {
         body["system"] = Value::Array(system);
     }
+    // Newer models refuse it beside a temperature, so only its owner's word sends it.
+    if let Some(top_p) = request.narrowing.top_p {
+        body["top_p"] = json!(top_p);
+    }
     if let Some(schema) = &request.schema {
         let about = "The answer, in its only accepted form.";
         body["tools"] = json!([{"name": schema.name, "description": about, "input_schema": schema.json}]);

@@ -63,6 +63,16 @@ pub enum ProviderError {
     /// The server does not have the model.
     #[error("the model server at {url} has no model `{model}`. {}", models_advice(.available))]
     NoModel { url: String, model: String, available: Vec<String> },
+    /// A model file of our own cannot be used.
+    #[error("the model {model} cannot run in this process: {what}")]
+    Model { model: String, what: String },
+    /// A model of our own does not fit.
+    #[error(
+        "the model {model} needs {:.1} GB of memory with a window of {window} tokens, and {:.1} GB are free. Close other programs, set a smaller --window, or take a smaller model: `countersign models list` shows them",
+        *.needed as f64 / 1e9,
+        *.free as f64 / 1e9
+    )]
+    Memory { model: String, window: u32, needed: u64, free: u64 },
     /// A scripted answer is missing, malformed, or was asked for by the wrong role.
     #[error("script {path}: {what}")]
     Script { path: String, what: String },

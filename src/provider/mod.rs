@@ -6,6 +6,7 @@
 
 mod anthropic;
 pub mod discover;
+pub mod embedded;
 mod error;
 mod http;
 mod lines;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use anthropic::Anthropic;
+pub use embedded::Embedded;
 pub use error::ProviderError;
 pub(crate) use http::install_cryptography;
 pub use ollama::{Ollama, Pulled};
@@ -59,6 +61,39 @@ pub struct Schema {
     pub json: serde_json::Value,
 }
 
+/// A constraint on an answer in SEARCH/REPLACE blocks: what they may search for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Searchable {
+    /// Paths that a block may name; at least one.
+    pub files: Vec<String>,
+    /// Lines that a block may search for, in regions of consecutive ones.
+    pub regions: Vec<Vec<SearchLine>>,
+}
+
+/// One line that may be searched for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchLine {
+    /// Without its line end.
+    pub text: String,
+    /// Lines that a search needs at least which begins here, to be found in one place only; `None`
+    /// where none can begin.
+    pub fewest: Option<usize>,
+}
+
+/// Which tokens may be drawn at all, beside temperature and seed. What is `None` is the server's to
+/// say.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Narrowing {
+    /// Only so many of the most likely tokens; 0 is all of them.
+    pub top_k: Option<u32>,
+    /// Only the most likely tokens that together have this share, 0 to 1.
+    pub top_p: Option<f32>,
+    /// Only tokens with at least this share of the most likely one's probability, 0 to 1.
+    pub min_p: Option<f32>,
+    /// By how much the score of a token is divided that was there a moment ago; 1 is not at all.
+    pub repeat_penalty: Option<f32>,
+}
+
 /// One request to a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChatRequest {
@@ -67,12 +102,15 @@ pub struct ChatRequest {
     pub messages: Vec<Message>,
     /// Sent in the strongest form that the server has; the caller validates all the same.
     pub schema: Option<Schema>,
+    /// Kept by the model in the process alone; for others the answer is free.
+    pub blocks: Option<Searchable>,
     /// Context window in tokens. The same for a whole task, since Ollama reloads on a change.
     pub window: u32,
     /// Most tokens of the answer.
     pub answer_limit: u32,
     pub temperature: f32,
     pub seed: Option<u32>,
+    pub narrowing: Narrowing,
 }
 
 /// What a running answer yields.
@@ -176,12 +214,13 @@ impl Window {
     }
 }
 
-/// A model behind a server. Cheap to clone; clones share connections and, for scripts, the place.
+/// A model behind a server, or in this process. Cheap to clone; clones share connections and, for scripts, the place.
 #[derive(Debug, Clone)]
 pub enum Provider {
     Ollama(Ollama),
     OpenAi(OpenAi),
     Anthropic(Anthropic),
+    Embedded(Embedded),
     Scripted(Scripted),
 }
 
@@ -193,6 +232,7 @@ impl Provider {
             Provider::Ollama(ollama) => ollama.chat(request).await,
             Provider::OpenAi(openai) => openai.chat(request).await,
             Provider::Anthropic(anthropic) => anthropic.chat(request).await,
+            Provider::Embedded(embedded) => Ok(embedded.chat(request)),
             Provider::Scripted(scripted) => scripted.chat(request),
         }
     }
@@ -203,6 +243,7 @@ impl Provider {
             Provider::Ollama(ollama) => ollama.models().await?,
             Provider::OpenAi(openai) => openai.models().await?,
             Provider::Anthropic(anthropic) => anthropic.models().await?,
+            Provider::Embedded(embedded) => embedded.models(),
             Provider::Scripted(scripted) => scripted.models(),
         };
         models.sort_by(|a, b| a.name.cmp(&b.name));
@@ -220,6 +261,7 @@ impl Provider {
                 let tokens = mine.and_then(|model| model.window);
                 Ok(tokens.map(|tokens| Window { tokens, kind: WindowKind::Fixed, source: "/v1/models" }))
             }
+            Provider::Embedded(embedded) => Ok(Some(embedded.window())),
             Provider::Scripted(scripted) => Ok(Some(scripted.window())),
         }
     }
@@ -227,12 +269,14 @@ impl Provider {
     /// The same server with another model; a script answers for every model.
     ///
     /// # Errors
-    /// [`ProviderError::Address`], which cannot happen for an address that was used before.
+    /// [`ProviderError::Address`], which cannot happen for an address that was used before, and
+    /// [`ProviderError::Model`] for a model of our own that is not there.
     pub fn with_model(&self, model: &str) -> Result<Provider, ProviderError> {
         Ok(match self {
             Provider::Ollama(ollama) => Provider::Ollama(ollama.with_model(model)?),
             Provider::OpenAi(openai) => Provider::OpenAi(openai.with_model(model)?),
             Provider::Anthropic(anthropic) => Provider::Anthropic(anthropic.with_model(model)?),
+            Provider::Embedded(embedded) => Provider::Embedded(embedded.with_model(model)?),
             Provider::Scripted(scripted) => Provider::Scripted(scripted.clone()),
         })
     }
@@ -242,6 +286,7 @@ impl Provider {
     pub async fn sized(&self, cache_type: Option<&str>) -> Option<size::Sized> {
         match self {
             Provider::Ollama(ollama) => ollama.sized(size::CacheType::named(cache_type)).await,
+            Provider::Embedded(embedded) => Some(embedded.sized()),
             Provider::OpenAi(_) | Provider::Anthropic(_) | Provider::Scripted(_) => None,
         }
     }
@@ -251,15 +296,24 @@ impl Provider {
     pub async fn count(&self, messages: &[Message]) -> Option<u32> {
         match self {
             Provider::OpenAi(openai) => openai.count(messages).await,
+            Provider::Embedded(embedded) => embedded.count(messages).await,
             Provider::Ollama(_) | Provider::Anthropic(_) | Provider::Scripted(_) => None,
         }
+    }
+
+    /// Whether an answer is held token by token to what is asked for: [`ChatRequest::blocks`], and
+    /// schemas with long lists of choices.
+    pub fn holds_choices(&self) -> bool {
+        matches!(self, Provider::Embedded(_))
     }
 
     /// The constraint that the server turned out to take; `None` where nothing was refused yet.
     pub fn schema_form(&self) -> Option<SchemaForm> {
         match self {
             Provider::OpenAi(openai) => openai.schema_form(),
-            Provider::Ollama(_) | Provider::Anthropic(_) | Provider::Scripted(_) => None,
+            Provider::Ollama(_) | Provider::Anthropic(_) | Provider::Embedded(_) | Provider::Scripted(_) => {
+                None
+            }
         }
     }
 
@@ -269,6 +323,7 @@ impl Provider {
             Provider::Ollama(ollama) => ollama.model(),
             Provider::OpenAi(openai) => openai.model(),
             Provider::Anthropic(anthropic) => anthropic.model(),
+            Provider::Embedded(embedded) => embedded.model(),
             Provider::Scripted(scripted) => scripted.model(),
         }
     }
@@ -279,6 +334,7 @@ impl Provider {
             Provider::Ollama(ollama) => format!("Ollama at {}", ollama.shown()),
             Provider::OpenAi(openai) => format!("OpenAI-compatible server at {}", openai.shown()),
             Provider::Anthropic(anthropic) => format!("Messages API at {}", anthropic.shown()),
+            Provider::Embedded(embedded) => embedded.describe(),
             Provider::Scripted(scripted) => format!("script {}", scripted.shown()),
         }
     }

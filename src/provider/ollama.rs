@@ -351,6 +351,19 @@ fn body(request: &ChatRequest, model: &str, thinking: Thinking) -> Value {
         // Ollama's seed is signed, and negative ones mean chance.
         options = options.seed((seed & 0x7fff_ffff) as i32);
     }
+    let narrowing = request.narrowing;
+    if let Some(top_k) = narrowing.top_k {
+        options = options.top_k(top_k);
+    }
+    if let Some(top_p) = narrowing.top_p {
+        options = options.top_p(top_p);
+    }
+    if let Some(min_p) = narrowing.min_p {
+        options = options.min_p(min_p);
+    }
+    if let Some(penalty) = narrowing.repeat_penalty {
+        options = options.repeat_penalty(penalty);
+    }
     let mut body =
         ChatMessageRequest::new(model.to_owned(), messages.collect()).options(options).keep_alive(KEEP_ALIVE);
     if let Some(schema) = request.schema.as_ref().and_then(|schema| schema.json.clone().try_into().ok()) {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::Window;
 
 /// The windows to choose from: few, so that two sessions rarely differ and a model is not reloaded.
-const BUCKETS: [u32; 3] = [16_384, 8_192, 4_096];
+pub(super) const BUCKETS: [u32; 3] = [16_384, 8_192, 4_096];
 
 /// Buffers of the computation itself, beside a tenth of the weights.
 const OVERHEAD: u64 = 256 * 1024 * 1024;
@@ -163,12 +163,13 @@ pub fn choose(known: &Known) -> Sized {
     Sized { tokens, why }
 }
 
-fn share(free: u64) -> u64 {
+/// What of the free memory may be used.
+pub(super) fn share(free: u64) -> u64 {
     free / 5 * 4
 }
 
 /// Bytes for people.
-struct Bytes(u64);
+pub(super) struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

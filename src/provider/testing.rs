@@ -162,15 +162,25 @@ pub(super) fn request(text: &str) -> ChatRequest {
         role: "architect".to_owned(),
         messages: vec![Message { speaker: Speaker::User, text: text.to_owned() }],
         schema: None,
+        blocks: None,
         window: 4096,
         answer_limit: 100,
         temperature: 0.0,
         seed: Some(7),
+        narrowing: super::Narrowing::default(),
     }
 }
 
 /// The text of an answer and how it ended. A test that would hang fails instead.
-pub(super) async fn told(mut stream: ChatStream) -> Result<(String, Ending), ProviderError> {
+pub(super) async fn told(stream: ChatStream) -> Result<(String, Ending), ProviderError> {
+    told_within(Duration::from_secs(20), stream).await
+}
+
+/// The same for an answer that is computed, which takes its time on a busy machine.
+pub(super) async fn told_within(
+    limit: Duration,
+    mut stream: ChatStream,
+) -> Result<(String, Ending), ProviderError> {
     let all = async {
         let mut text = String::new();
         while let Some(chunk) = stream.next().await {
@@ -182,5 +192,5 @@ pub(super) async fn told(mut stream: ChatStream) -> Result<(String, Ending), Pro
         }
         panic!("the stream ended without an end or an error");
     };
-    tokio::time::timeout(Duration::from_secs(20), all).await.expect("the answer ends")
+    tokio::time::timeout(limit, all).await.expect("the answer ends")
 }

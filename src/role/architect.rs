@@ -7,7 +7,7 @@ use crate::mailbox::{Answerer, Mailbox};
 use crate::message::{Plan, PlanAnswer, PlanRequest, Planned, Step, StepAction};
 use crate::protocol::Event;
 use crate::provider::{Schema, StopReason};
-use crate::role::{CallError, Caller};
+use crate::role::{CallError, Caller, Form};
 
 /// Handle to the Architect's task.
 pub type Architect = Mailbox<PlanRequest, Result<Planned, CallError>>;
@@ -32,10 +32,14 @@ impl Answerer<PlanRequest, Result<Planned, CallError>> for Task {
     async fn answer(&mut self, request: PlanRequest) -> Result<Planned, CallError> {
         let caller = &self.caller;
         let mut messages = vec![caller.system(serde_json::json!({}))?, caller.user(&request)?];
+        let schema = match caller.model.provider.holds_choices() {
+            true => naming(&self.schema, &seen(&request)),
+            false => self.schema.clone(),
+        };
         let mut reason = String::new();
         let mut allowance = caller.allowance();
         for attempt in 1..=caller.spec.budget.calls {
-            let answer = caller.call(&mut allowance, &messages, Some(&self.schema)).await?;
+            let answer = caller.call(&mut allowance, &messages, Form::Json(&schema)).await?;
             let parsed = match answer.reason {
                 StopReason::Length => {
                     Err("the answer was cut at its limit: write fewer and shorter steps".to_owned())
@@ -61,6 +65,46 @@ impl Answerer<PlanRequest, Result<Planned, CallError>> for Task {
         }
         Err(CallError::OutOfCalls { role: "architect".into(), calls: caller.spec.budget.calls, reason })
     }
+}
+
+/// The existing files that a plan can speak of: those in the evidence and in the Explorer's findings.
+fn seen(request: &PlanRequest) -> BTreeSet<String> {
+    let PlanRequest { evidence, findings, paths, .. } = request;
+    let regions = evidence.regions.iter().map(|region| &region.path);
+    let further = evidence.further.iter().map(|file| &file.path);
+    let named = evidence.named.iter().map(|definition| &definition.path);
+    let shown: BTreeSet<&String> = regions.chain(further).chain(named).collect();
+    let told = |path: &&String| {
+        findings.iter().any(|finding| {
+            finding.answer.contains(path.as_str())
+                || finding.evidence.iter().any(|quote| quote.contains(path.as_str()))
+        })
+    };
+    paths.iter().filter(|path| shown.contains(path) || told(path)).cloned().collect()
+}
+
+/// The schema in which a step changes one of `files`, or creates another one. Small models copy the
+/// path of the prompt's example otherwise, and when it is refused they create it.
+fn naming(schema: &Schema, files: &BTreeSet<String>) -> Schema {
+    let mut named = schema.clone();
+    let Some(step) = named.json.pointer_mut("/properties/steps/items").filter(|_| !files.is_empty()) else {
+        return named;
+    };
+    let kind = |actions: &[StepAction], file: serde_json::Value| {
+        let mut kind = step.clone();
+        let actions: Vec<&str> = actions.iter().map(|action| action.word()).collect();
+        kind["properties"]["action"] = serde_json::json!({"type": "string", "enum": actions});
+        kind["properties"]["file"] = file;
+        kind
+    };
+    let existing = serde_json::json!({"type": "string", "enum": files});
+    let new = serde_json::json!({"type": "string"});
+    let kinds = [
+        kind(&[StepAction::Edit, StepAction::Delete, StepAction::Rename], existing),
+        kind(&[StepAction::Create], new),
+    ];
+    *step = serde_json::json!({"anyOf": kinds});
+    named
 }
 
 /// Turns what the model wrote into a plan, or says what is wrong in words that it can act on.
@@ -175,6 +219,22 @@ mod tests {
         assert!(unclear.contains("src/cli/mod.rs or src/io/mod.rs"), "{unclear}");
         let unknown = check_text(&step("lib/main.rs", "edit", "")).unwrap_err();
         assert!(unknown.contains("did you mean src/main.rs?"), "{unknown}");
+    }
+
+    #[test]
+    fn a_held_step_changes_a_file_that_is_there_or_creates_one() {
+        let schema = answer::schema_of::<PlanAnswer>("plan");
+        let named = naming(&schema, &["b.py".to_owned(), "a.py".to_owned()].into());
+        let kinds = named.json.pointer("/properties/steps/items/anyOf").unwrap().as_array().unwrap();
+        let of = |kind: usize, field: &str| kinds[kind]["properties"][field]["enum"].clone();
+        assert_eq!(of(0, "action"), serde_json::json!(["edit", "delete", "rename"]));
+        assert_eq!(of(0, "file"), serde_json::json!(["a.py", "b.py"]));
+        assert_eq!(
+            (of(1, "action"), of(1, "file")),
+            (serde_json::json!(["create"]), serde_json::Value::Null)
+        );
+        assert_eq!(kinds[1]["required"], kinds[0]["required"]);
+        assert_eq!(naming(&schema, &BTreeSet::new()), schema);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::prompt::Prompts;
 use crate::protocol::{Event, Usage};
 use crate::provider::record::Recorder;
 use crate::provider::{
-    ChatRequest, Chunk, Ending, Message, Provider, ProviderError, Schema, SchemaForm, Speaker, StopReason,
-    retry,
+    ChatRequest, Chunk, Ending, Message, Provider, ProviderError, Schema, SchemaForm, Searchable, Speaker,
+    StopReason, retry,
 };
 use crate::role::{RoleSpec, TaskLimits};
 use crate::tokens::{self, Size};
@@ -209,6 +209,30 @@ pub struct Caller {
     pub events: Events,
 }
 
+/// The form that an answer must have, as far as the model can be held to it.
+#[derive(Debug, Clone, Copy)]
+pub enum Form<'a> {
+    Free,
+    Json(&'a Schema),
+    Blocks(&'a Searchable),
+}
+
+impl<'a> Form<'a> {
+    fn schema(self) -> Option<&'a Schema> {
+        match self {
+            Form::Json(schema) => Some(schema),
+            Form::Free | Form::Blocks(_) => None,
+        }
+    }
+
+    fn blocks(self) -> Option<&'a Searchable> {
+        match self {
+            Form::Blocks(blocks) => Some(blocks),
+            Form::Free | Form::Json(_) => None,
+        }
+    }
+}
+
 /// An answer, complete or cut at its limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -252,7 +276,7 @@ impl Caller {
         &self,
         allowance: &mut Allowance,
         messages: &[Message],
-        schema: Option<&Schema>,
+        form: Form<'_>,
     ) -> Result<Answer, CallError> {
         let role = self.spec.name.clone();
         let limit = self.within_limits(allowance)?;
@@ -278,11 +302,13 @@ impl Caller {
         let request = ChatRequest {
             role: role.clone(),
             messages: messages.to_vec(),
-            schema: schema.cloned(),
+            schema: form.schema().cloned(),
+            blocks: form.blocks().cloned(),
             window,
             answer_limit,
             temperature: self.spec.sampling.temperature,
             seed: self.spec.sampling.seed,
+            narrowing: self.spec.sampling.narrowing(),
         };
         let began = Instant::now();
         let mut came = Vec::new();

@@ -4,7 +4,7 @@
 use crate::mailbox::{Answerer, Mailbox};
 use crate::message::{CoderAnswer, StepRequest};
 use crate::provider::StopReason;
-use crate::role::{CallError, Caller};
+use crate::role::{CallError, Caller, Form};
 
 /// Handle to the Coder's task.
 pub type Coder = Mailbox<StepRequest, Result<CoderAnswer, CallError>>;
@@ -25,7 +25,8 @@ impl Answerer<StepRequest, Result<CoderAnswer, CallError>> for Task {
         let caller = &self.caller.varied(request.variation);
         let messages =
             [caller.system(serde_json::json!({"format": request.format}))?, caller.user(&request)?];
-        let answer = caller.call(&mut caller.allowance(), &messages, None).await?;
+        let form = request.searchable.as_ref().map_or(Form::Free, Form::Blocks);
+        let answer = caller.call(&mut caller.allowance(), &messages, form).await?;
         Ok(CoderAnswer { text: answer.text, cut: answer.reason == StopReason::Length })
     }
 }

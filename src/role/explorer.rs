@@ -10,7 +10,7 @@ use crate::protocol::Event;
 use crate::provider::{Schema, StopReason};
 use crate::retrieve::Retriever;
 use crate::role::guard::Guard;
-use crate::role::{CallError, Caller};
+use crate::role::{CallError, Caller, Form};
 use crate::tool;
 
 /// Handle to the Explorer's task.
@@ -61,7 +61,7 @@ impl Task {
         let mut messages = vec![caller.system(serde_json::json!({}))?, caller.user(values)?];
 
         for call in 1..=caller.spec.budget.calls {
-            let answer = match caller.call(&mut allowance, &messages, Some(&self.schema)).await {
+            let answer = match caller.call(&mut allowance, &messages, Form::Json(&self.schema)).await {
                 // What the tools returned is kept, and the Architect goes on with it.
                 Err(error @ CallError::Spent { .. }) => {
                     caller.events.warn(error.to_string());

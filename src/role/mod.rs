@@ -13,7 +13,7 @@ mod limits;
 mod spec;
 
 pub use architect::{Architect, spawn as spawn_architect};
-pub use call::{Allowance, CallError, Caller, Model};
+pub use call::{Allowance, CallError, Caller, Form, Model};
 pub use coder::{Coder, spawn as spawn_coder};
 pub use explorer::{Explorer, spawn as spawn_explorer};
 pub use limits::TaskLimits;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::message::ToolName;
 use crate::prompt::Prompts;
+use crate::provider::Narrowing;
 
 /// Every file of `roles/`. A test holds the table against the folder.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -70,12 +71,18 @@ fn usual_seconds() -> u32 {
 }
 
 /// How the model samples.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sampling {
     pub temperature: f32,
     /// Fixed seed, for servers that take one.
     pub seed: Option<u32>,
+    /// These four go to servers on this machine and to the model in the process; hosted services get
+    /// `top_p` alone, since some refuse what they do not know.
+    pub top_k: Option<u32>,
+    pub top_p: Option<f32>,
+    pub min_p: Option<f32>,
+    pub repeat_penalty: Option<f32>,
 }
 
 impl Sampling {
@@ -86,7 +93,13 @@ impl Sampling {
             return self;
         }
         let temperature = (self.temperature + 0.2 * n as f32).min(self.temperature.max(1.0));
-        Sampling { temperature, seed: Some(self.seed.unwrap_or(0).wrapping_add(n)) }
+        Sampling { temperature, seed: Some(self.seed.unwrap_or(0).wrapping_add(n)), ..self }
+    }
+
+    /// Which tokens may be drawn at all.
+    pub fn narrowing(self) -> Narrowing {
+        let Sampling { top_k, top_p, min_p, repeat_penalty, .. } = self;
+        Narrowing { top_k, top_p, min_p, repeat_penalty }
     }
 }
 
@@ -146,6 +159,13 @@ fn parse(text: &str, name: &str, output: Output, prompts: &Prompts) -> anyhow::R
     for prompt in [&spec.system, &spec.user] {
         ensure!(prompts.has(prompt), "there is no prompt {prompt:?}");
     }
+    let sampling = spec.sampling;
+    let is_share = |share: Option<f32>| share.is_none_or(|share| (0.0..=1.0).contains(&share));
+    ensure!(is_share(sampling.top_p) && is_share(sampling.min_p), "top_p and min_p must lie between 0 and 1");
+    ensure!(
+        sampling.repeat_penalty.is_none_or(|penalty| (0.1..=10.0).contains(&penalty)),
+        "repeat_penalty must lie between 0.1 and 10"
+    );
     let budget = spec.budget;
     ensure!(budget.calls >= 1, "budget.calls must be at least 1");
     ensure!(budget.answer_tokens >= 64, "budget.answer_tokens must be at least 64");
@@ -193,14 +213,12 @@ mod tests {
 
     #[test]
     fn further_answers_are_sampled_more_freely() {
-        let usual = Sampling { temperature: 0.0, seed: None };
-        assert_eq!(usual.varied(0), usual);
-        assert_eq!(usual.varied(2), Sampling { temperature: 0.4, seed: Some(2) });
-        assert_eq!(
-            Sampling { temperature: 0.9, seed: Some(7) }.varied(4),
-            Sampling { temperature: 1.0, seed: Some(11) }
-        );
-        assert_eq!(Sampling { temperature: 1.5, seed: None }.varied(1).temperature, 1.5);
+        let sampling =
+            |temperature, seed| Sampling { temperature, seed, top_k: Some(20), ..Sampling::default() };
+        assert_eq!(sampling(0.0, None).varied(0), sampling(0.0, None));
+        assert_eq!(sampling(0.0, None).varied(2), sampling(0.4, Some(2)));
+        assert_eq!(sampling(0.9, Some(7)).varied(4), sampling(1.0, Some(11)));
+        assert_eq!(sampling(1.5, None).varied(1).temperature, 1.5);
     }
 
     #[test]
@@ -210,6 +228,8 @@ mod tests {
         check(("tools = []", "tools = [\"read\"]"), "only the explorer can use tools");
         check(("architect.user.md", "nowhere.md"), "there is no prompt \"nowhere.md\"");
         check(("0.55", "1.5"), "evidence_share");
+        check(("[sampling]", "[sampling]\ntop_p = 1.5"), "top_p");
+        check(("[sampling]", "[sampling]\nrepeat_penalty = 0"), "repeat_penalty");
         check(("\"plan\"", "\"edits\""), "must have the output");
     }
 }

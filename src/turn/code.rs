@@ -13,7 +13,7 @@ use countersign_index::{extract, lang};
 use crate::edit::gate::{self, Deletion, Gates};
 use crate::edit::grammar;
 use crate::edit::parse::{self, Expected, Format};
-use crate::edit::{Edit, Overlay, Planned, Refusal, tag};
+use crate::edit::{Edit, Overlay, Planned, Refusal, searchable, tag};
 use crate::message::{EditFormat, Region, Step, StepAction, StepRequest};
 use crate::protocol::Event;
 use crate::region::{self, Place};
@@ -156,6 +156,12 @@ impl Work<'_> {
                 step: step.clone(),
                 format,
                 regions: shown(&regions, format, &text, step),
+                searchable: match format {
+                    EditFormat::SearchReplace if self.desk.holds_blocks => {
+                        searchable::of(&step.file, &text, &regions)
+                    }
+                    _ => None,
+                },
                 reasons: std::mem::take(&mut reasons),
                 failure: self.notes.failure.clone(),
                 feedback: self.notes.feedback.clone(),

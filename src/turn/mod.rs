@@ -49,6 +49,8 @@ pub struct Desk {
     pub signer: Signer,
     /// Forms in which the Coder's model was tried, the best first; empty when it was not.
     pub edit_forms: Vec<EditFormat>,
+    /// Whether the searches of blocks are held to what is shown, where the model can be held.
+    pub holds_blocks: bool,
     /// Most tokens of the pack.
     pub evidence_tokens: u32,
     pub tries: Tries,

@@ -13,6 +13,8 @@ pub mod screen;
 pub mod stream;
 pub mod view;
 
+pub use self::ask::agrees;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 

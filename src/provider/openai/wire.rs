@@ -25,6 +25,15 @@ pub(super) struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f32>,
+    /// This and the next two are known to servers on this machine only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_p: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat_penalty: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     random_seed: Option<u32>,
@@ -73,6 +82,7 @@ impl<'a> Body<'a> {
         let limit = |name| Some(request.answer_limit).filter(|_| quirks.limit == name);
         let seed = |name| request.seed.filter(|_| quirks.seed == name);
         let has_slots = quirks.slots && address.is_this_machine();
+        let narrowing = request.narrowing;
         Body {
             model,
             messages: said(&request.messages),
@@ -81,6 +91,10 @@ impl<'a> Body<'a> {
             max_tokens: limit(LimitName::MaxTokens),
             max_completion_tokens: limit(LimitName::MaxCompletionTokens),
             temperature: Some(request.temperature).filter(|_| quirks.temperature),
+            top_p: narrowing.top_p.filter(|_| quirks.temperature),
+            top_k: narrowing.top_k.filter(|_| has_slots),
+            min_p: narrowing.min_p.filter(|_| has_slots),
+            repeat_penalty: narrowing.repeat_penalty.filter(|_| has_slots),
             seed: seed(SeedName::Seed),
             random_seed: seed(SeedName::RandomSeed),
             response_format: schema,

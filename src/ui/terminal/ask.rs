@@ -201,6 +201,29 @@ pub(in crate::ui) fn line(prompt: Text<'_, '_>, colour: Colour) -> Result<String
     typed
 }
 
+/// Whether the person agrees; Enter alone is the answer that `usual` says, Esc and Ctrl-C are no.
+///
+/// # Errors
+/// A terminal that cannot be read.
+pub async fn agrees(question: &str, usual: bool, colour: Colour) -> anyhow::Result<bool> {
+    let question = format!("{question} {}", if usual { "[Y/n]" } else { "[y/N]" });
+    let answered = on_keyboard(move || {
+        loop {
+            match line(Text::new(&question), colour) {
+                Ok(typed) => match typed.trim().to_ascii_lowercase().as_str() {
+                    "" => return Ok(usual),
+                    "y" | "yes" => return Ok(true),
+                    "n" | "no" => return Ok(false),
+                    _ => show("Please answer y or n.\r\n"),
+                },
+                Err(error) if left(&error) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    });
+    Ok(answered.await??)
+}
+
 /// Whether a prompt was left by Esc or Ctrl-C.
 pub(in crate::ui) fn left(error: &InquireError) -> bool {
     matches!(error, InquireError::OperationCanceled | InquireError::OperationInterrupted)

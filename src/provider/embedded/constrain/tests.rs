@@ -1,0 +1,199 @@
+use super::*;
+use crate::provider::{Message, Narrowing, Schema, SearchLine, Searchable, Speaker};
+
+/// A vocabulary of all single bytes, a few longer tokens, one special token, and the end.
+struct Bytes {
+    words: Vec<Vec<u8>>,
+}
+
+const SPECIAL: u32 = 256;
+const END: u32 = 257;
+
+impl Bytes {
+    fn new() -> Bytes {
+        let mut words: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
+        words.extend(
+            [&b"<|special|>"[..], b"<|end|>", b"{\"", b"\": ", b"def ", b"\n    ", b"true"]
+                .map(<[u8]>::to_vec),
+        );
+        Bytes { words }
+    }
+}
+
+impl Words for Bytes {
+    fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    fn bytes(&self, token: u32) -> &[u8] {
+        &self.words[token as usize]
+    }
+
+    fn is_special(&self, token: u32) -> bool {
+        token == SPECIAL
+    }
+
+    fn is_end(&self, token: u32) -> bool {
+        token == END
+    }
+
+    /// The longest token at each place.
+    fn encode(&self, text: &str) -> Vec<u32> {
+        let mut rest = text.as_bytes();
+        let mut tokens = Vec::new();
+        while !rest.is_empty() {
+            let ordinary = (0..self.words.len()).filter(|at| *at < 256 || *at > END as usize);
+            let best = ordinary
+                .filter(|at| rest.starts_with(&self.words[*at]))
+                .max_by_key(|at| self.words[*at].len());
+            let best = best.expect("every byte is a token");
+            tokens.push(best as u32);
+            rest = &rest[self.words[best].len()..];
+        }
+        tokens
+    }
+}
+
+fn request(schema: Option<serde_json::Value>, blocks: Option<Searchable>) -> ChatRequest {
+    ChatRequest {
+        role: "r".into(),
+        messages: vec![Message { speaker: Speaker::User, text: "x".into() }],
+        schema: schema.map(|json| Schema { name: "s".into(), json }),
+        blocks,
+        window: 1024,
+        answer_limit: 100,
+        temperature: 0.0,
+        seed: None,
+        narrowing: Narrowing::default(),
+    }
+}
+
+/// Whether a text can be written, and whether the answer may end behind it.
+fn writes(constrainer: &Constrainer, request: &ChatRequest, text: &str) -> Option<bool> {
+    let words = Bytes::new();
+    let mut constraint = constrainer.of(request).unwrap().unwrap();
+    let mut rest = words.encode(text);
+    loop {
+        match constraint.next().unwrap() {
+            Next::Any => unreachable!("there is a constraint"),
+            Next::End => return rest.is_empty().then_some(true),
+            Next::Forced(forced) => {
+                let common = forced.iter().zip(&rest).take_while(|(a, b)| a == b).count();
+                if common < forced.len().min(rest.len()) {
+                    // Other tokens of the same bytes would do; bytes decide.
+                    let bytes = |tokens: &[u32]| {
+                        tokens.iter().flat_map(|token| words.bytes(*token).to_vec()).collect::<Vec<u8>>()
+                    };
+                    let (forced, left) = (bytes(&forced), bytes(&rest));
+                    if !left.starts_with(&forced) && !forced.starts_with(&left) {
+                        return None;
+                    }
+                }
+                if rest.is_empty() {
+                    return Some(false);
+                }
+                let token = rest.remove(0);
+                if constraint.take(&[token]).is_err() {
+                    return None;
+                }
+            }
+            Next::Allowed(allowed) => {
+                assert!(!allowed.is_allowed(SPECIAL), "a special token is never allowed");
+                let Some(token) = (!rest.is_empty()).then(|| rest.remove(0)) else {
+                    return Some(allowed.is_allowed(END));
+                };
+                if !allowed.is_allowed(token) {
+                    return None;
+                }
+                constraint.take(&[token]).unwrap();
+            }
+        }
+    }
+}
+
+fn constrainer() -> Constrainer {
+    Constrainer::new(Arc::new(Bytes::new())).unwrap()
+}
+
+#[test]
+fn a_schema_lets_only_its_own_json_through() {
+    let constrainer = constrainer();
+    let plan = crate::answer::schema_of::<crate::message::PlanAnswer>("plan");
+    let request = request(Some(plan.json), None);
+    let good = r#"{"analysis": "a é \"q\" 😀", "questions": [], "steps": [{"action": "edit", "file": "a.py", "symbol": "", "target": "", "task": "t"}]}"#;
+    assert_eq!(writes(&constrainer, &request, good), Some(true));
+    assert_eq!(writes(&constrainer, &request, &good[..40]), Some(false));
+    let pretty = "{\n  \"analysis\": \"a\",\n  \"questions\": [],\n  \"steps\": []\n}";
+    assert_eq!(writes(&constrainer, &request, pretty), Some(true));
+    for bad in [
+        "Sure! {",
+        "```json",
+        "[",
+        "{\"steps\"",
+        "{\"analysis\": 1",
+        "{\"analysis\": \"a\"}",
+        "{      ",
+        "{\n\n",
+        r#"{"analysis": "a", "questions": [], "steps": [{"action": "destroy""#,
+        "{\"analysis\": \"a\nb\"",
+    ] {
+        assert_eq!(writes(&constrainer, &request, bad), None, "{bad:?}");
+    }
+}
+
+fn searchable(lines: &[(&str, Option<usize>)]) -> Searchable {
+    let line = |(text, fewest): &(&str, Option<usize>)| SearchLine { text: (*text).into(), fewest: *fewest };
+    Searchable { files: vec!["a.py".into()], regions: vec![lines.iter().map(line).collect()] }
+}
+
+#[test]
+fn a_search_can_only_be_what_is_shown() {
+    let constrainer = constrainer();
+    let lines = [
+        ("def a():", Some(1)),
+        ("    return 1", Some(2)),
+        ("", None),
+        ("def \"b\"(): # é\\", Some(1)),
+        ("    return 1", None),
+    ];
+    let request = request(None, Some(searchable(&lines)));
+    let block = |search: &str, replace: &str| {
+        format!("a.py\n<<<<<<< SEARCH\n{search}=======\n{replace}>>>>>>> REPLACE")
+    };
+    let good = [
+        block("def a():\n", "def c():\n"),
+        block("def a():\n    return 1\n\n", "\n< <= = == ======\n>>> x\n    é\n"),
+        block("def \"b\"(): # é\\\n    return 1\n", ""),
+        block("    return 1\n\n", "x\n"),
+        format!("{}\n{}", block("def a():\n", "x\n"), block("def \"b\"(): # é\\\n", "y\n")),
+    ];
+    for good in &good {
+        assert_eq!(writes(&constrainer, &request, good), Some(true), "{good}");
+    }
+    let bad = [
+        "Here is".to_owned(),
+        "b.py\n".to_owned(),
+        "```".to_owned(),
+        block("def c():\n", ""),
+        // Lines that do not follow each other.
+        block("def a():\n\n", ""),
+        // Fits twice, so it has to go on.
+        block("    return 1\n", "x\n"),
+        block("\n", "x\n"),
+        block("", "x\n"),
+        block("def a():\n", "=======\n"),
+        block("def a():\n", "<<<<<<< SEARCH\n"),
+        block("def a():\n", ">>>>>>> REPLACE\nx"),
+    ];
+    for bad in &bad {
+        assert_eq!(writes(&constrainer, &request, bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn a_schema_that_is_none_is_refused_and_nothing_asked_is_nothing() {
+    let constrainer = constrainer();
+    let refused = constrainer.of(&request(Some(serde_json::json!({"type": "no such type"})), None));
+    assert!(refused.is_err());
+    assert!(constrainer.of(&request(None, None)).unwrap().is_none());
+}
