@@ -129,8 +129,6 @@ impl Session {
             settings.n_batch = BATCH as u32;
             settings.n_threads = i32::try_from(threads).unwrap_or(i32::MAX);
             settings.n_threads_batch = settings.n_threads;
-            settings.abort_callback = Some(ask);
-            settings.abort_callback_data = asker.as_ptr().cast();
             settings.no_perf = true;
             // Else what is outside of Gemma's window is forgotten, and nothing can be cut back.
             settings.swa_full = true;
@@ -142,6 +140,8 @@ impl Session {
             let bytes = crate::model::memory_needed(&model.0.header, context).cache;
             return Err(Error::Memory { context, bytes, source: std::io::ErrorKind::OutOfMemory.into() });
         };
+        // SAFETY: the asker keeps its address until after the context is gone.
+        unsafe { llama::llama_set_abort_callback(made.as_ptr(), Some(ask), asker.as_ptr().cast()) };
         Ok(Session { context: made, asker, model: model.clone(), tokens: Vec::new(), logits: Vec::new() })
     }
 

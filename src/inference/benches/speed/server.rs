@@ -55,7 +55,9 @@ impl Server {
         let answer = self.ask("POST", "/completion", &request)?;
         let tokens = answer["tokens"].as_array().ok_or("no tokens in the answer")?;
         let tokens = tokens.iter().filter_map(Value::as_u64).map(|token| token as u32).collect();
-        let first = answer["completion_probabilities"][0]["top_logprobs"].as_array();
+        // The server leaves out tokens that are a part of a character.
+        let first = &answer["completion_probabilities"][0];
+        let first = first["top_logprobs"].as_array().filter(|_| first["id"] == answer["tokens"][0]);
         let candidate = |value: &Value| Some((value["id"].as_u64()? as u32, value["logprob"].as_f64()?));
         let candidates = first.into_iter().flatten().filter_map(candidate).collect();
         let timing = |name: &str| answer["timings"][name].as_f64().unwrap_or(0.0);
