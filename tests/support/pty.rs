@@ -58,6 +58,7 @@ impl Pty {
                 None => shell.env_remove(name),
             };
         }
+        with_usual_signals(&mut shell);
         let mut process = PtyProcess::new(shell).expect("a pseudo-terminal");
         process.set_kill_timeout(Some(1_000));
         let keyboard = process.get_file_handle().expect("a handle to write to");
@@ -148,6 +149,27 @@ impl Pty {
             other => panic!("the program did not exit: {other:?}\n{}", self.text()),
         }
     }
+}
+
+/// A program inherits which signals are ignored, and who runs tests in the background of a script may
+/// ignore those of the keyboard. Under a terminal of its own they do what they usually do.
+fn with_usual_signals(command: &mut Command) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt as _;
+        let reset = || {
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGTSTP] {
+                // SAFETY: between fork and exec only functions like this one may be called; it takes no
+                // memory and no lock.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+            }
+            Ok(())
+        };
+        // SAFETY: see above.
+        unsafe { command.pre_exec(reset) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
 }
 
 impl Output {
