@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::trial::{Held, ask};
 use crate::edit::gate::Gates;
 use crate::edit::parse::{self, Expected, Format};
-use crate::edit::{Code, Overlay, Planned, grammar, tag};
+use crate::edit::{Code, Overlay, Planned, grammar, searchable, tag};
 use crate::message::{EditFormat, Region, Step, StepAction, StepRequest};
 use crate::prompt::Prompts;
 use crate::provider::{Ending, Provider, Searchable, StopReason};
@@ -51,6 +51,11 @@ impl SingleEdit {
     /// The file after the edit.
     pub fn after(&self) -> String {
         self.before.replacen(&self.old, &self.new, 1)
+    }
+
+    /// What its searches may be held to, if they can be.
+    pub fn searchable(&self) -> Option<Searchable> {
+        searchable::of(&self.file, &self.before, &[region::whole(&self.file, &self.before)])
     }
 
     /// Not every edit is about a definition that the index finds.

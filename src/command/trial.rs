@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use crate::answer;
 use crate::command::edits::{self, SingleEdit, Writer};
-use crate::edit::searchable;
 use crate::measured::EditTrial;
 use crate::message::{EditFormat, ExploreAnswer};
 use crate::prompt::Prompts;
@@ -18,7 +17,6 @@ use crate::provider::{
     ChatRequest, Chunk, Ending, Message, Narrowing, Provider, ProviderError, Schema, Searchable, Speaker,
     StopReason, retry,
 };
-use crate::region;
 use crate::role::{Roles, Sampling};
 
 /// Results of a trial.
@@ -112,8 +110,7 @@ pub async fn run(
     if provider.holds_choices() {
         for (at, edit) in edits.iter().enumerate() {
             announce(&format!("blocks held to the shown lines, {} of {}", at + 1, edits.len()));
-            let shown = [region::whole(&edit.file, &edit.before)];
-            let Some(blocks) = searchable::of(&edit.file, &edit.before, &shown) else { continue };
+            let Some(blocks) = edit.searchable() else { continue };
             let written = writer.write(edit, EditFormat::SearchReplace, Some(blocks)).await?;
             trial.held.get_or_insert_default().add(written.is_expected(edit));
         }

@@ -1,6 +1,5 @@
 //! `countersign eval edit`: how well a model writes single edits, by the form in which it is asked.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -27,12 +26,15 @@ struct Report {
     edits: usize,
     repeats: u32,
     temperature: f32,
-    forms: BTreeMap<EditFormat, Figures>,
+    forms: Vec<Figures>,
 }
 
 /// Of one form: how many answers came how far.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Figures {
+    form: EditFormat,
+    /// Whether searches were held to the lines that are shown.
+    held: bool,
     asked: usize,
     parsed: usize,
     anchored: usize,
@@ -67,19 +69,31 @@ pub async fn edit(config: &Config, arguments: &EditArgs) -> anyhow::Result<Strin
     }
     formats.sort_unstable();
     formats.dedup();
-    let asked = |format: EditFormat| edits.iter().filter(move |edit| edit.can_be_asked_as(format));
-    let total: usize = formats.iter().map(|format| asked(*format).count()).sum();
+    // Where a model can be held, blocks are measured in both ways, since one of them is to be chosen.
+    let can_hold = connected.provider.holds_choices();
+    let held = |format: &EditFormat| match format {
+        EditFormat::SearchReplace if can_hold => vec![false, true],
+        _ => vec![false],
+    };
+    let forms: Vec<(EditFormat, bool)> =
+        formats.iter().flat_map(|format| held(format).into_iter().map(|held| (*format, held))).collect();
+    let asked = |form: &(EditFormat, bool)| {
+        let (format, held) = *form;
+        let askable = edits.iter().filter(move |edit| edit.can_be_asked_as(format));
+        askable.filter(move |edit| !held || edit.searchable().is_some())
+    };
+    let total: usize = forms.iter().map(|form| asked(form).count()).sum();
     let sampling = arguments.sampling;
     let total = total as u64 * u64::from(sampling.repeats);
     let bar = progress::count();
     let mut done = 0;
-    let mut forms = BTreeMap::new();
-    for format in formats {
-        let mut figures = Figures::default();
+    let mut measured = Vec::new();
+    for form in forms {
+        let mut figures = Figures::new(form);
         let (mut right, mut seconds) = (0, Vec::new());
-        for edit in asked(format) {
+        for edit in asked(&form) {
             for repeat in 0..sampling.repeats {
-                bar.show(format.describe(), done, Some(total));
+                bar.show(form.0.describe(), done, Some(total));
                 done += 1;
                 let seed = Some(sampling.seed.wrapping_add(repeat));
                 let writer = Writer {
@@ -89,7 +103,7 @@ pub async fn edit(config: &Config, arguments: &EditArgs) -> anyhow::Result<Strin
                     roles: &roles,
                     sampling: Sampling { temperature: sampling.temperature, seed, ..Sampling::default() },
                 };
-                let written = writer.write(edit, format, None).await?;
+                let written = writer.write(edit, form.0, edit.searchable().filter(|_| form.1)).await?;
                 figures.add(&written);
                 seconds.push(written.millis as f64 / 1000.0);
                 let expected = written.is_expected(edit);
@@ -104,31 +118,34 @@ pub async fn edit(config: &Config, arguments: &EditArgs) -> anyhow::Result<Strin
         figures.right = Share::new(right, figures.asked);
         figures.seconds = seconds.iter().sum();
         figures.median_seconds = median(seconds);
-        forms.insert(format, figures);
+        measured.push(figures);
     }
     bar.clear();
     let model = connected.provider.model().to_owned();
     if !arguments.forget {
-        keep(config, &model, &forms)?;
+        keep(config, &model, &measured)?;
     }
     let report = Report {
         model,
         edits: edits.len(),
         repeats: sampling.repeats,
         temperature: sampling.temperature,
-        forms,
+        forms: measured,
     };
     if arguments.json { json(&report) } else { Ok(report.render()) }
 }
 
 /// Adds what was measured to what is known of the model; forms that were not asked for stay.
-fn keep(config: &Config, model: &str, forms: &BTreeMap<EditFormat, Figures>) -> anyhow::Result<()> {
+fn keep(config: &Config, model: &str, forms: &[Figures]) -> anyhow::Result<()> {
     let kept = Measurements::in_folder(&config.measurements);
     let mut measured = kept.of(model);
     let trial = measured.edits.get_or_insert_with(EditTrial::default);
-    for (format, figures) in forms {
+    for figures in forms {
         let score = Score { tried: figures.asked as u32, right: figures.right.hits as u32 };
-        trial.forms.insert(*format, score);
+        match figures.held {
+            true => trial.held = Some(score),
+            false => drop(trial.forms.insert(figures.form, score)),
+        }
     }
     kept.keep(&measured)
 }
@@ -157,6 +174,30 @@ async fn passes(config: &Config, edit: &SingleEdit, written: &Written) -> anyhow
 }
 
 impl Figures {
+    fn new((form, held): (EditFormat, bool)) -> Figures {
+        Figures {
+            form,
+            held,
+            asked: 0,
+            parsed: 0,
+            anchored: 0,
+            gated: 0,
+            right: Share::default(),
+            right_by_tests: 0,
+            prompt_tokens: 0,
+            evaluated_tokens: 0,
+            answer_tokens: 0,
+            seconds: 0.0,
+            median_seconds: 0.0,
+            wrong: Vec::new(),
+        }
+    }
+
+    /// For people.
+    fn name(&self) -> String {
+        format!("{}{}", self.form.describe(), if self.held { ", held" } else { "" })
+    }
+
     fn add(&mut self, written: &Written) {
         self.asked += 1;
         self.parsed += usize::from(written.stage >= Stage::Parsed);
@@ -176,7 +217,7 @@ impl Report {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:18} {:>5} {:>6} {:>8} {:>5} {:>16} {:>8} {:>8} {:>9} {:>8} {:>8}",
+            "{:24} {:>5} {:>6} {:>8} {:>5} {:>16} {:>8} {:>8} {:>9} {:>8} {:>8}",
             "",
             "asked",
             "parsed",
@@ -189,11 +230,11 @@ impl Report {
             "answered",
             "seconds"
         );
-        for (format, figures) in &self.forms {
+        for figures in &self.forms {
             let _ = writeln!(
                 text,
-                "{:18} {:>5} {:>6} {:>8} {:>5} {:>16} {:>8} {:>8} {:>9} {:>8} {:>8.0}",
-                format.describe(),
+                "{:24} {:>5} {:>6} {:>8} {:>5} {:>16} {:>8} {:>8} {:>9} {:>8} {:>8.0}",
+                figures.name(),
                 figures.asked,
                 figures.parsed,
                 figures.anchored,
@@ -206,8 +247,8 @@ impl Report {
                 figures.seconds,
             );
         }
-        for (format, figures) in self.forms.iter().filter(|(_, figures)| !figures.wrong.is_empty()) {
-            let _ = writeln!(text, "\nnot right as {}: {}", format.describe(), figures.wrong.join(", "));
+        for figures in self.forms.iter().filter(|figures| !figures.wrong.is_empty()) {
+            let _ = writeln!(text, "\nnot right as {}: {}", figures.name(), figures.wrong.join(", "));
         }
         text.push_str("\nIn brackets: 95 % intervals (Wilson).\n");
         text
