@@ -197,11 +197,15 @@ async fn servers_that_lie_leave_nothing_behind() {
         ("sends 5 bytes where 1200000", Server::honest(b"short".to_vec())),
         (
             "status 404",
-            Server::start(|_, stream| write!(stream, "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")),
+            Server::start(|_, stream| {
+                write!(stream, "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+            }),
         ),
         (
             "status 503",
-            Server::start(|_, stream| write!(stream, "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n")),
+            Server::start(|_, stream| {
+                write!(stream, "HTTP/1.1 503 Busy\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+            }),
         ),
         (
             "ended after 9 of",
@@ -221,7 +225,10 @@ async fn servers_that_lie_leave_nothing_behind() {
         (
             "more than five times",
             Server::start(|_, stream| {
-                write!(stream, "HTTP/1.1 302 Found\r\nlocation: /again\r\ncontent-length: 0\r\n\r\n")
+                write!(
+                    stream,
+                    "HTTP/1.1 302 Found\r\nlocation: /again\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+                )
             }),
         ),
         ("does not answer", Server::start(|_, stream| stream.write_all(b"\x00\x01garbage\r\n\r\n"))),
