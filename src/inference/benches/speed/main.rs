@@ -28,9 +28,10 @@ const WRITTEN: usize = 48;
 /// Tokens of the answers that are compared.
 const ANSWER: usize = 64;
 /// What rounding explains: llama.cpp with and without flash attention differs from itself by 0.09 in the mean
-/// for a model of 135M in 4 bits, and larger models by less.
-const MOST_DIFFERENCE: f64 = 0.25;
-const LARGEST_GAP: f32 = 1.0;
+/// for a model of 135M in 4 bits, and larger models by less; answers part where the other's choice is lower by
+/// 0.7 at most. Another processor rounds otherwise, and what is computed wrongly is off by far more.
+const MOST_DIFFERENCE: f64 = 0.4;
+const LARGEST_GAP: f32 = 2.0;
 const PROMPTS: &str = include_str!("prompts.txt");
 
 fn main() -> Result<(), Box<dyn Error>> {
