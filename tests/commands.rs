@@ -57,6 +57,15 @@ fn the_budget_is_kept() {
 }
 
 #[test]
+fn whose_ignore_rules_exclude_everything_is_told() {
+    let place = Place::new(&[(".gitignore", "*\n"), ("a.py", "a = 1\n")]);
+    let nothing = place.run(&["index"]).succeeds().stdout;
+    assert!(nothing.contains("0 files indexed") && nothing.contains("excludes all of them"), "{nothing}");
+    let some = Place::new(GREETER).run(&["index"]).succeeds().stdout;
+    assert!(!some.contains("excludes all"), "{some}");
+}
+
+#[test]
 fn what_is_not_indexed_is_counted_with_its_reason() {
     let place = Place::new(GREETER);
     place.write("logo.bin", b"\0\0\0\x01binary");

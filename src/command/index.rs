@@ -128,6 +128,12 @@ fn describe(report: &UpdateReport) -> String {
         "{} files indexed: {} added, {} updated, {} removed",
         report.files, report.added, report.updated, report.removed
     );
+    if report.files == 0 {
+        text.push_str(
+            "note: there is nothing to find evidence in; if there are files here, a .gitignore or .ignore\n\
+             excludes all of them\n",
+        );
+    }
     for (reason, files) in &report.skipped {
         let _ = writeln!(text, "not indexed: {files} files, {}", reason.describe());
     }
