@@ -67,7 +67,7 @@ mod tests {
     fn what_is_hidden_is_left_out_and_all_else_is_in() {
         let folder = tempfile::tempdir().unwrap();
         let top = folder.path().canonicalize().unwrap();
-        for name in ["home/.ssh", "home/.config/gh", "home/.config/nvim", "home/work/src", "usr/bin"] {
+        for name in ["home/.ssh", "home/.config/gh", "home/.config/nvim", "home/projects/src", "usr/bin"] {
             std::fs::create_dir_all(top.join(name)).unwrap();
         }
         std::fs::write(top.join("home/.netrc"), "secret").unwrap();
@@ -77,7 +77,7 @@ mod tests {
         let hidden = secrets(&top.join("home"));
         assert_eq!(hidden, [".config/gh", ".netrc", ".ssh"].map(|name| top.join("home").join(name)));
         let allowed = readable(&top, &hidden);
-        let expected = ["home/.config/nvim", "home/.profile", "home/work", "usr"];
+        let expected = ["home/.config/nvim", "home/.profile", "home/projects", "usr"];
         assert_eq!(allowed, expected.map(|name| top.join(name)));
     }
 
