@@ -1,6 +1,7 @@
 //! Where countersign keeps its own files: outside the repository, one folder a repository, for its
 //! owner's eyes only. It must not know what is in them.
 
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -69,6 +70,41 @@ pub fn private_folder(path: &Path) -> anyhow::Result<()> {
             path.display()
         )
     })
+}
+
+/// What is in a folder; `None` where there is no such folder.
+pub fn entries(folder: &Path) -> anyhow::Result<Option<std::fs::ReadDir>> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => Ok(Some(entries)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", folder.display())),
+    }
+}
+
+/// Makes something under a free id: the time `now`, with a counter when that is taken. Ids sort by age.
+/// `None` when a thousand are taken.
+pub fn under_free_id<T>(
+    now: &str,
+    mut make: impl FnMut(&str) -> io::Result<T>,
+) -> io::Result<Option<(String, T)>> {
+    for attempt in 0..1000 {
+        let id = if attempt == 0 { now.to_owned() } else { format!("{now}-{attempt:03}") };
+        match make(&id) {
+            Ok(made) => return Ok(Some((id, made))),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Replaces a file as a whole, mode 0600: a crash leaves the old one.
+pub fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().context("a file without a folder")?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)
+        .with_context(|| format!("cannot write in {}", folder.display()))?;
+    let written = file.write_all(bytes).and_then(|()| Ok(file.persist(path)?));
+    written.map(drop).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(all(test, unix))]

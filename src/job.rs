@@ -94,25 +94,13 @@ impl JobStore {
     pub fn create(&self, request: &str) -> anyhow::Result<Job> {
         crate::disk::private_folder(&self.folder)?;
         let now = crate::clock::stamp();
-        for attempt in 0..1000 {
-            let id = if attempt == 0 { now.clone() } else { format!("{now}-{attempt:03}") };
-            match std::fs::create_dir(self.folder.join(&id)) {
-                Ok(()) => {
-                    let job = Job {
-                        id,
-                        request: request.to_owned(),
-                        at_ms: crate::clock::now_ms(),
-                        session: None,
-                        pid: None,
-                    };
-                    self.write(&job)?;
-                    return Ok(job);
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error).context("cannot create a job"),
-            }
-        }
-        bail!("a thousand jobs began in one second")
+        let made = crate::disk::under_free_id(&now, |id| std::fs::create_dir(self.folder.join(id)));
+        let made = made.context("cannot create a job")?;
+        let (id, ()) = made.context("a thousand jobs began in one second")?;
+        let at_ms = crate::clock::now_ms();
+        let job = Job { id, request: request.to_owned(), at_ms, session: None, pid: None };
+        self.write(&job)?;
+        Ok(job)
     }
 
     /// Where the run prints.
@@ -199,13 +187,7 @@ impl JobStore {
     }
 
     fn ids(&self) -> anyhow::Result<Vec<String>> {
-        let entries = match std::fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read {}", self.folder.display()));
-            }
-        };
+        let entries = crate::disk::entries(&self.folder)?.into_iter().flatten();
         Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
     }
 
@@ -217,9 +199,7 @@ impl JobStore {
 
     fn write(&self, job: &Job) -> anyhow::Result<()> {
         let folder = self.folder.join(&job.id);
-        let draft = folder.join("job.json.new");
-        let written = std::fs::write(&draft, serde_json::to_vec_pretty(job)?)
-            .and_then(|()| std::fs::rename(&draft, folder.join("job.json")));
+        let written = crate::disk::replace(&folder.join("job.json"), &serde_json::to_vec_pretty(job)?);
         written.with_context(|| format!("cannot write the job {}", job.id))
     }
 

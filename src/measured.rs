@@ -93,11 +93,8 @@ impl Measurements {
     pub fn keep(&self, measured: &Measured) -> anyhow::Result<()> {
         crate::disk::private_folder(&self.folder)?;
         let path = self.path(&measured.model);
-        let file = tempfile::NamedTempFile::new_in(&self.folder)
-            .with_context(|| format!("cannot write in {}", self.folder.display()))?;
-        serde_json::to_writer(&file, measured).context("measurements cannot be written as JSON")?;
-        file.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(())
+        let json = serde_json::to_vec(measured).context("measurements cannot be written as JSON")?;
+        crate::disk::replace(&path, &json)
     }
 
     /// Names of models hold slashes and colons, and differ in case on some systems only.

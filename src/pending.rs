@@ -149,13 +149,7 @@ impl PendingStore {
     }
 
     fn ids(&self) -> anyhow::Result<Vec<String>> {
-        let entries = match std::fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read {}", self.folder.display()));
-            }
-        };
+        let entries = crate::disk::entries(&self.folder)?.into_iter().flatten();
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut ids: Vec<String> = names.filter(|name| self.folder.join(name).join(NOTE).is_file()).collect();
         ids.sort();

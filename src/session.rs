@@ -22,16 +22,14 @@ impl SessionLog {
     /// begin within one second. Ids sort by age.
     pub fn create(folder: &Path, now: &str) -> anyhow::Result<(String, SessionLog)> {
         crate::disk::private_folder(folder)?;
-        for attempt in 0..1000 {
-            let id = if attempt == 0 { now.to_owned() } else { format!("{now}-{attempt:03}") };
-            let path = folder.join(format!("{id}.jsonl"));
-            match private_file().create_new(true).open(&path) {
-                Ok(file) => return Ok((id, SessionLog { file, path })),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error).with_context(|| format!("cannot create {}", path.display())),
-            }
-        }
-        bail!("a thousand sessions began in one second in {}", folder.display())
+        let path = |id: &str| folder.join(format!("{id}.jsonl"));
+        let made = crate::disk::under_free_id(now, |id| private_file().create_new(true).open(path(id)));
+        let made = made.with_context(|| format!("cannot create a session in {}", folder.display()))?;
+        let made =
+            made.with_context(|| format!("a thousand sessions began in one second in {}", folder.display()));
+        let (id, file) = made?;
+        let path = path(&id);
+        Ok((id, SessionLog { file, path }))
     }
 
     /// Appends one line.
@@ -68,13 +66,8 @@ pub fn list(folder: &Path) -> anyhow::Result<Vec<SessionSummary>> {
 }
 
 fn ids(folder: &Path) -> anyhow::Result<Vec<String>> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", folder.display())),
-    };
     let mut ids = Vec::new();
-    for entry in entries {
+    for entry in crate::disk::entries(folder)?.into_iter().flatten() {
         let name = entry?.file_name();
         if let Some(id) = name.to_str().and_then(|name| name.strip_suffix(".jsonl")) {
             ids.push(id.to_owned());

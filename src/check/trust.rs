@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::{Check, Source};
-use crate::disk::private_folder;
+use crate::disk::{private_folder, replace};
 
 /// The approvals of one repository.
 #[derive(Debug)]
@@ -78,10 +78,7 @@ impl Trust {
     fn keep(&mut self, approved: BTreeMap<String, Approval>) -> anyhow::Result<()> {
         let folder = self.path.parent().context("a file without a folder")?;
         private_folder(folder)?;
-        // Whole or not at all, so that a crash leaves the old file.
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer_pretty(&mut file, &approved)?;
-        file.persist(&self.path).with_context(|| format!("cannot write {}", self.path.display()))?;
+        replace(&self.path, &serde_json::to_vec_pretty(&approved)?)?;
         self.approved = approved;
         Ok(())
     }

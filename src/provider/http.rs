@@ -157,7 +157,7 @@ pub(super) fn unreachable(address: &Address, error: &reqwest::Error) -> Provider
 }
 
 /// The first cause, which is the one that tells something: `connection refused`.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use anthropic::Anthropic;
 pub use embedded::Embedded;
 pub use error::ProviderError;
-pub(crate) use http::install_cryptography;
+pub(crate) use http::{innermost, install_cryptography};
 pub use ollama::{Ollama, Pulled};
 pub use openai::OpenAi;
 pub use quirks::{Api, Quirks, SchemaForm};

@@ -10,6 +10,7 @@ use reqwest::{StatusCode, header};
 use ring::digest::{Context as Digest, SHA256};
 
 use super::store::hexadecimal;
+use crate::provider::innermost;
 use crate::sanitize::visible;
 
 /// Further attempts after one that brought nothing.
@@ -243,14 +244,6 @@ fn shown(url: &str) -> String {
     let _ = url.set_password(None);
     url.set_query(None);
     url.to_string()
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 /// Refuses a file that does not fit on the disk.
