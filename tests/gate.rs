@@ -34,7 +34,7 @@ fn a_failed_check_goes_to_the_coder_before_the_owner_is_asked() {
     repair["expect"] = json!(["return \"1.5\"", "a check failed", "no two here"]);
     let check = format!("sh -c \"{IS_TWO} || {{ echo no two here; exit 1; }}\"");
     let run = place.run_json(&[planned(), to("1.5"), repair], &["--check", &check, "x"], accept_all).exits(0);
-    run.find(|event| matches!(event, Event::RepairStarted { attempt: 1, of: 1 }).then_some(()));
+    run.find(|event| matches!(event, Event::RepairStarted { attempt: 1, of: 3 }).then_some(()));
     let approval = run.find(|event| match event {
         Event::ApprovalNeeded(approval) => Some(approval.clone()),
         _ => None,
@@ -59,6 +59,19 @@ fn a_repair_that_does_not_help_is_not_offered() {
             vec![Op::Cancel]
         });
     assert!(!unrepaired.events.iter().any(|event| matches!(event, Event::RepairStarted { .. })));
+}
+
+#[test]
+fn every_second_repair_begins_again_without_what_failed() {
+    let place = Place::new(GREETER);
+    let mut afresh = to("2.0");
+    afresh["expect"] = json!(["return \"1.0\""]);
+    let answers =
+        [planned(), to("1.5"), replace("greeter/cli.py", "    return \"1.5\"", "    return \"1.6\""), afresh];
+    let run = place.run_json(&answers, &["--check", IS_TWO, "x"], accept_all).exits(0);
+    run.find(|event| matches!(event, Event::RepairStarted { attempt: 2, of: 3 }).then_some(()));
+    assert!(!run.events.iter().any(|event| matches!(event, Event::RepairStarted { attempt: 3, .. })));
+    assert!(place.read("greeter/cli.py").contains("\"2.0\""));
 }
 
 #[test]

@@ -22,7 +22,7 @@ use super::{
     Code, Edit, Planned, Refusal,
     anchor::Tier,
     gate::{self, Deletion, Gates},
-    patch::{FileChange, PatchSet, Side},
+    patch::{FileChange, FilePatch, PatchSet, Side},
     tree::{self, Stored, Tree, TreeError},
 };
 use crate::protocol::ChangeKind;
@@ -138,6 +138,20 @@ impl Overlay {
             self.trace.restart(key, mine.lines());
         }
         self.files.retain(|_, file| file.base.is_some() || file.now.is_some());
+    }
+
+    /// Takes back every change of one file.
+    pub fn take_back(&mut self, path: &str) {
+        let patch = self.patch();
+        let of_file = |file: &&FilePatch| file.path() == path || file.old_path() == path;
+        let taken: BTreeSet<u32> = patch
+            .files()
+            .iter()
+            .filter(of_file)
+            .flat_map(|file| file.hunks())
+            .map(|hunk| hunk.id())
+            .collect();
+        self.keep(&patch, &patch.ids().difference(&taken).copied().collect());
     }
 
     /// Puts the owner's own text in the place of a file that this overlay changes.

@@ -140,7 +140,7 @@ impl Maker<'_> {
         let overlay = crate::edit::Overlay::open(&self.desk.root).map_err(anyhow::Error::from)?;
         let mut draft = Draft { overlay, failed: Vec::new() };
         self.desk.events.emit(Event::RepairStarted { attempt: 1, of: 1 });
-        self.done_again(&mut draft, failure).await?;
+        self.mended(&mut draft, &check::essence(&failure.output, OUTPUT_BYTES)).await?;
         let patch = draft.overlay.patch();
         if patch.is_empty() {
             let reason =
@@ -151,18 +151,27 @@ impl Maker<'_> {
         Ok(self.proposal(checked, Vec::new()))
     }
 
-    /// The draft itself if its check passed, or one that the Coder made from it with the check's
-    /// output, if that one passes. Otherwise the draft as the plan had it: a repair that does not help
-    /// is only more to read.
+    /// The draft itself if its check passed, or one that the Coder made with the check's output, if that
+    /// one passes. Otherwise the draft as the plan had it: a repair that does not help is only more to
+    /// read.
+    ///
+    /// Every second repair forgets the answer before: a small model that is sure of a mistake keeps it
+    /// whatever the check says, while a further draw costs no prompt that the server has not read.
     async fn repaired(&self, original: Checked) -> Result<Checked, Stop> {
         let of = self.desk.tries.repairs;
+        let mut tried = vec![original.patch.digest()];
         let mut latest: Option<Checked> = None;
         for attempt in 1..=of {
             let from = latest.as_ref().unwrap_or(&original);
             let Some(failure) = from.checks.iter().find(|check| !check.result.passed) else { break };
             self.desk.events.emit(Event::RepairStarted { attempt, of });
+            let output = check::essence(&failure.output, OUTPUT_BYTES);
             let mut draft = from.draft.clone();
-            match self.done_again(&mut draft, failure).await {
+            let done = match attempt % 2 {
+                1 => self.mended(&mut draft, &output).await,
+                _ => self.afresh(&mut draft, &output, attempt + 1).await,
+            };
+            match done {
                 // What there is already is not lost with a server that fails now.
                 Err(Stop::Call(error)) => {
                     self.desk.events.warn(format!("no repair: {error}"));
@@ -171,10 +180,10 @@ impl Maker<'_> {
                 done => done?,
             }
             let patch = draft.overlay.patch();
-            if patch.is_empty() || patch.digest() == from.patch.digest() {
-                break;
+            if !patch.is_empty() && !tried.contains(&patch.digest()) {
+                tried.push(patch.digest());
+                latest = Some(self.checked(draft, patch).await?);
             }
-            latest = Some(self.checked(draft, patch).await?);
         }
         match latest {
             Some(latest) if latest.passed() == Some(true) => Ok(latest),
@@ -186,22 +195,41 @@ impl Maker<'_> {
         }
     }
 
-    /// Does the steps again that a failing check speaks of.
-    async fn done_again(&self, draft: &mut Draft, failure: &Ran) -> Result<(), Stop> {
-        let output = check::essence(&failure.output, OUTPUT_BYTES);
-        let named = |step: &Step| {
-            let name = step.file.rsplit('/').next().unwrap_or(&step.file);
-            output.contains(name)
-        };
+    /// Does the steps again that a failing check speaks of, on the lines as they are.
+    async fn mended(&self, draft: &mut Draft, output: &str) -> Result<(), Stop> {
+        // The later steps saw the earlier ones; what does not fit is more likely theirs.
+        let steps: Vec<u32> = self.spoken_of(output).into_iter().rev().take(MOST_REPAIRED).collect();
+        let notes = Notes { failure: output.to_owned(), ..Notes::default() };
+        self.done_again(draft, &steps, &notes).await
+    }
+
+    /// Does them again as if they had not been done. A file's other steps go with it.
+    async fn afresh(&self, draft: &mut Draft, output: &str, variation: u32) -> Result<(), Stop> {
+        let plan = &self.job.plan.steps;
+        let spoken_of = self.spoken_of(output).into_iter().rev().take(MOST_REPAIRED);
+        let files: BTreeSet<&str> = spoken_of.map(|number| plan[number as usize - 1].file.as_str()).collect();
+        files.iter().for_each(|file| draft.overlay.take_back(file));
+        let steps = self.steps_of(|step| files.contains(step.file.as_str()));
+        let steps: Vec<u32> = steps.into_iter().map(|(number, _)| number).collect();
+        self.done_again(draft, &steps, &Notes { variation, ..Notes::default() }).await
+    }
+
+    /// The steps that a check's output names, or all, if it names none.
+    fn spoken_of(&self, output: &str) -> Vec<u32> {
+        let named = |step: &Step| output.contains(step.file.rsplit('/').next().unwrap_or(&step.file));
         let mut steps = self.steps_of(named);
         if steps.is_empty() {
             steps = self.steps_of(|_| true);
         }
-        // The later steps saw the earlier ones; what does not fit is more likely theirs.
-        for (number, step) in steps.into_iter().rev().take(MOST_REPAIRED) {
-            let notes = Notes { failure: output.clone(), ..Notes::default() };
-            if let Err(reason) = code::again(self.desk, &self.job, &mut draft.overlay, number, notes).await? {
-                self.desk.events.warn(format!("step {number} ({}) stays as it is: {reason}", step.file));
+        steps.into_iter().map(|(number, _)| number).collect()
+    }
+
+    async fn done_again(&self, draft: &mut Draft, steps: &[u32], notes: &Notes) -> Result<(), Stop> {
+        for number in steps {
+            let done = code::again(self.desk, &self.job, &mut draft.overlay, *number, notes.clone()).await?;
+            if let Err(reason) = done {
+                let file = &self.job.plan.steps[*number as usize - 1].file;
+                self.desk.events.warn(format!("step {number} ({file}) could not be done again: {reason}"));
             }
         }
         Ok(())

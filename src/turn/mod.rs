@@ -66,13 +66,13 @@ pub struct Desk {
 pub struct Tries {
     /// How often each plan is carried out, to choose the best result; at least 1.
     pub candidates: u32,
-    /// How often the Coder gets the output of a check that failed.
+    /// How often the Coder is asked again for a check that failed.
     pub repairs: u32,
 }
 
 impl Default for Tries {
     fn default() -> Tries {
-        Tries { candidates: 1, repairs: 1 }
+        Tries { candidates: 1, repairs: 3 }
     }
 }
 
