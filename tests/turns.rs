@@ -1,7 +1,7 @@
 //! Whole turns, through `--json`: what reaches the disk and what the events say of it.
 
 use countersign::protocol::{ChangeKind, CheckPlace, Decision, Event, Op, Outcome};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{GREETER, Place, accept, accept_all, converse, ids, plan, replace, whole};
 
@@ -366,4 +366,25 @@ fn the_tour_of_the_readme_works() {
         }
         _ => None,
     });
+}
+
+#[test]
+fn a_definition_that_an_answer_forgets_is_asked_for_once() {
+    let (one, two) = ("def one():\n    return 3\n", "\n\ndef two():\n    return 2\n");
+    let place = || Place::new(&[("small.py", &format!("def one():\n    return 1\n{two}"))]);
+    let first = [plan(&[("edit", "small.py", "", "return 3 from one")]), whole("small.py", one)];
+    let script = |more: &[Value]| [&first[..], more].concat();
+
+    let mut remembered = whole("small.py", &format!("{one}{two}"));
+    remembered["expect"] = json!(["The answer leaves out `two`"]);
+    let asked = place();
+    asked.run_json(&script(&[remembered]), &["return 3 from one"], accept_all).exits(0);
+    assert_eq!(asked.read("small.py"), format!("{one}{two}"));
+
+    // Whoever means it says it again; what cannot be used is no reason to lose what can.
+    for more in [vec![whole("small.py", one)], vec![json!({"role": "coder", "text": "No."}); 2]] {
+        let meant = place();
+        meant.run_json(&script(&more), &["return 3 from one"], accept_all).exits(0);
+        assert_eq!(meant.read("small.py"), one);
+    }
 }

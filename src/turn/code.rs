@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use countersign_index::{extract, lang};
 
 use crate::edit::gate::{self, Deletion, Gates};
-use crate::edit::grammar;
+use crate::edit::grammar::{self, Definition};
 use crate::edit::parse::{self, Expected, Format};
 use crate::edit::{Code, Edit, Overlay, Planned, Refusal, searchable, tag};
 use crate::message::{Cut, EditFormat, Region, Step, StepAction, StepRequest};
@@ -20,7 +20,7 @@ use crate::region::{self, Place};
 use crate::role::{Budget, CallError};
 use crate::rules;
 use crate::turn::format::Target;
-use crate::turn::{Desk, Job, Stop};
+use crate::turn::{Desk, Job, Stop, lost};
 
 /// How much further the sampling goes for an answer that changed nothing: by 0.8, since less did not move a
 /// 1.5B model that was sure of itself.
@@ -148,11 +148,14 @@ impl Work<'_> {
         let ranked = &self.desk.edit_forms;
         let fixed = self.desk.parts.format;
         let target = Target { step, text: &text, definitions: &definitions, fits_answer, ranked, fixed };
+        let before = self.overlay.clone();
         let mut format = target.first();
         let mut reasons: Vec<String> = Vec::new();
         let mut variation = self.notes.variation;
         // Answers that were the file as it is: no other form would change that.
         let mut unchanged = 0;
+        // What an answer made of the tree that leaves definitions out: usable, if there is no better one.
+        let mut lossy: Option<(Overlay, Vec<String>)> = None;
         for attempt in 1..=budget.calls {
             if attempt == budget.calls
                 && attempt > 1
@@ -196,7 +199,14 @@ impl Work<'_> {
                     vec!["The answer repeated the same lines over and over. Find a shorter way.".to_owned()]
                 }
                 None => match self.read_and_propose(&answer.text, format, &target, &regions) {
-                    Ok(files) => return Ok(Ok(files)),
+                    Ok(files) => match self.left_out(format, &definitions) {
+                        Some(told) if lossy.is_none() && attempt < budget.calls => {
+                            let made = std::mem::replace(self.overlay, before.clone());
+                            lossy = Some((made, files));
+                            vec![told]
+                        }
+                        _ => return Ok(Ok(files)),
+                    },
                     Err(refusals) => {
                         let same = refusals.iter().all(|refusal| refusal.code == Code::NoOp);
                         unchanged += u32::from(same);
@@ -217,11 +227,25 @@ impl Work<'_> {
                 reasons: reasons.clone(),
                 attempt,
             });
-            if unchanged == MOST_UNCHANGED {
+            if unchanged == MOST_UNCHANGED && lossy.is_none() {
                 return Ok(Err(format!("{attempt} attempts: {}", reasons.join("; "))));
             }
         }
+        if let Some((made, files)) = lossy {
+            *self.overlay = made;
+            return Ok(Ok(files));
+        }
         Ok(Err(format!("no usable edit after {} attempts: {}", budget.calls, reasons.join("; "))))
+    }
+
+    /// What to say of definitions that a file written anew does not have any more.
+    fn left_out(&mut self, format: EditFormat, before: &[Definition]) -> Option<String> {
+        if format != EditFormat::Whole || before.is_empty() {
+            return None;
+        }
+        let text = self.overlay.read(&self.step.file).ok()??;
+        let after = grammar::definitions(&self.step.file, &text);
+        lost::told(before, &after, &format!("{}\n{}", self.job.request.text, self.step.task))
     }
 
     fn regions(&self, text: &str, budget: Budget) -> Result<Vec<Region>, String> {

@@ -8,6 +8,7 @@
 mod code;
 mod evidence;
 mod format;
+mod lost;
 mod make;
 mod obvious;
 mod sign;
