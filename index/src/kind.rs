@@ -62,35 +62,37 @@ const CONFIGURATION_EXTENSIONS: &[&str] = &[
     "conf",
 ];
 
-/// Judges by directories and file name; a test directory decides before the extension does.
-pub fn of_path(path: &str) -> FileKind {
-    let lower = path.to_ascii_lowercase();
-    let (directories, name) = lower.rsplit_once('/').unwrap_or(("", &lower));
-    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-    if directories.split('/').any(|directory| TEST_DIRECTORIES.contains(&directory))
-        || is_test_name(path, stem, extension)
-    {
-        return FileKind::Test;
-    }
-    if DOCUMENT_EXTENSIONS.contains(&extension) {
-        return FileKind::Document;
-    }
-    if CONFIGURATION_EXTENSIONS.contains(&extension) {
-        return FileKind::Configuration;
-    }
-    if directories.split('/').any(|directory| DOCUMENT_DIRECTORIES.contains(&directory)) {
-        return FileKind::Document;
-    }
-    match stem {
-        "changelog" | "changes" | "license" | "copying" | "authors" | "readme" | "news"
-            if extension.is_empty() =>
+impl FileKind {
+    /// Judges by directories and file name; a test directory decides before the extension does.
+    pub fn of_path(path: &str) -> FileKind {
+        let lower = path.to_ascii_lowercase();
+        let (directories, name) = lower.rsplit_once('/').unwrap_or(("", &lower));
+        let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+        if directories.split('/').any(|directory| TEST_DIRECTORIES.contains(&directory))
+            || is_test_name(path, stem, extension)
         {
-            FileKind::Document
+            return FileKind::Test;
         }
-        "makefile" | "dockerfile" | "gemfile" | "rakefile" | "justfile" if extension.is_empty() => {
-            FileKind::Configuration
+        if DOCUMENT_EXTENSIONS.contains(&extension) {
+            return FileKind::Document;
         }
-        _ => FileKind::Source,
+        if CONFIGURATION_EXTENSIONS.contains(&extension) {
+            return FileKind::Configuration;
+        }
+        if directories.split('/').any(|directory| DOCUMENT_DIRECTORIES.contains(&directory)) {
+            return FileKind::Document;
+        }
+        match stem {
+            "changelog" | "changes" | "license" | "copying" | "authors" | "readme" | "news"
+                if extension.is_empty() =>
+            {
+                FileKind::Document
+            }
+            "makefile" | "dockerfile" | "gemfile" | "rakefile" | "justfile" if extension.is_empty() => {
+                FileKind::Configuration
+            }
+            _ => FileKind::Source,
+        }
     }
 }
 
@@ -133,7 +135,7 @@ mod tests {
             ("Cargo.toml", FileKind::Configuration),
             ("Makefile", FileKind::Configuration),
         ] {
-            assert_eq!(of_path(path), kind, "{path}");
+            assert_eq!(FileKind::of_path(path), kind, "{path}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use crate::IndexError;
 use crate::attributes::Attributes;
-use crate::kind::{FileKind, of_path};
+use crate::kind::FileKind;
 use crate::origin::{self, Origin};
 use crate::past::{self, Past, Terms};
 use crate::store::{self, FileRow, Store};
@@ -107,7 +107,7 @@ impl Snapshot {
 }
 
 fn file(row: FileRow, attributes: &Attributes) -> File {
-    let kind = match (of_path(&row.path), attributes.documentation(&row.path)) {
+    let kind = match (FileKind::of_path(&row.path), attributes.documentation(&row.path)) {
         (FileKind::Source, Some(true)) => FileKind::Document,
         (FileKind::Document, Some(false)) => FileKind::Source,
         (kind, _) => kind,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use countersign_index::lang;
+use countersign_index::{FileKind, lang};
 
 use crate::message::{Evidence, Plan, Step, StepAction};
 use crate::protocol::{Outcome, StartRequest};
@@ -13,9 +13,14 @@ const SUMMARY: &str = "the request concerns one file";
 
 /// The plan of a request that tags the repository's only source file: one step, in the words of the
 /// request. The Architect could say nothing else, and its paraphrase of a long request loses details.
+/// Tests beside it are not meant, unless the first line speaks of them.
 pub(super) fn plan(request: &StartRequest, paths: &BTreeSet<String>) -> Option<Plan> {
     let [tagged] = request.tags.as_slice() else { return None };
-    let mut sources = paths.iter().filter(|path| is_source(path));
+    let first_line = request.text.trim_start().lines().next().unwrap_or_default().to_lowercase();
+    let tests_are_meant =
+        first_line.split(|c: char| !c.is_alphanumeric()).any(|word| word.starts_with("test"));
+    let is_meant = |path: &str| tests_are_meant || FileKind::of_path(path) != FileKind::Test;
+    let mut sources = paths.iter().filter(|path| is_source(path) && is_meant(path));
     (sources.next() == Some(tagged) && sources.next().is_none())
         .then(|| Plan { summary: SUMMARY.into(), steps: vec![step(tagged, request)] })
 }
@@ -82,6 +87,11 @@ mod tests {
         check(&["src/lib.rs", "README.md"], &small, false);
         check(&["src/lib.rs"], &["src/lib.rs", "src/main.rs"], false);
         check(&["a.py"], &["a.py", "build.unknown"], false);
+        check(&["a.py"], &["a.py", "a_test.py", "tests/b.py"], true);
+        check(&["a_test.py"], &["a.py", "a_test.py"], false);
+        let paths = ["a.py", "a_test.py"].map(str::to_owned).into();
+        let request = StartRequest { text: "Add tests of the parser".into(), ..asked(&["a.py"]) };
+        assert!(plan(&request, &paths).is_none(), "the other file is meant as well");
     }
 
     #[test]
