@@ -132,7 +132,9 @@ fn the_second_attempt_starts_from_the_first_and_failures_have_a_cause() {
     let mut told = sums();
     told["expect"] = json!(["See the testing errors above", "add() in calc/sums.py has to add"]);
     let second = [sums(), whole("calc/sums.py", WRONG), told, whole("calc/sums.py", RIGHT)];
-    let Some(run) = tasks.run("own", &second, &["--without", "early-checks"]) else { return };
+    let Some(run) = tasks.run("own", &second, &["--without", "early-checks", "--tests", "hidden"]) else {
+        return;
+    };
     run.succeeds();
     let results = tasks.results();
     assert_eq!(results[1]["agent"], "countersign without early checks");
@@ -160,6 +162,24 @@ fn the_second_attempt_starts_from_the_first_and_failures_have_a_cause() {
     let refused = cause("3", &[vec![sums()], refusals].concat(), "edit");
     assert_eq!(refused["refused"], 3);
     cause("4", &[json!({"role": "architect", "error": "the server is down"})], "server");
+}
+
+#[test]
+fn after_a_failed_attempt_the_tests_are_the_agents_own_check() {
+    let tasks = Tasks::new();
+    let worse = "def add(a, b):\n    return 7\n";
+    let mut repair = whole("plus.py", RIGHT);
+    // The request has what the tests said of the first attempt, the repair what they say of this one.
+    repair["expect"] = json!(["See the testing errors above", "a check failed", "7 != 5"]);
+    // Each attempt reads the script from its beginning: the first wants one answer, the second is told that
+    // it changes nothing, and goes on.
+    let script = [whole("plus.py", WRONG), whole("plus.py", worse), repair];
+    let Some(run) = tasks.run("track", &script, &[]) else { return };
+    run.succeeds();
+    let attempts = &tasks.results()[1]["attempts"];
+    assert_eq!((&attempts[0]["calls"], &attempts[0]["passed"]), (&json!(1), &json!(false)), "{attempts:#}");
+    assert_eq!((&attempts[1]["calls"], &attempts[1]["passed"]), (&json!(3), &json!(true)), "{attempts:#}");
+    assert_eq!(attempts[1]["changed"], json!(["plus.py"]), "the tests are not the agent's change");
 }
 
 #[test]
@@ -255,7 +275,8 @@ class Coder:
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self.base + "/chat/completions", body, headers)
         text = json.load(urllib.request.urlopen(request))["choices"][0]["message"]["content"]
-        open("plus.py", "w").write(text if self.messages > 1 else "def add(a, b):\n    return 0\n")
+        assert os.path.exists("plus_test.py") == (self.messages > 1)
+        open("plus.py", "w").write(text if self.messages > 2 else "def add(a, b):\n    return 0\n")
         open("hidden.txt", "w").write("not reported")
         self.aider_edited_files = {"plus.py"}
 
@@ -300,11 +321,11 @@ fn a_peer_does_the_same_tasks_and_is_counted_by_the_server() {
         (&json!(false), &json!("model")),
         "{attempts:#}"
     );
-    assert_eq!(attempts[1]["passed"], true, "one conversation");
-    for attempt in attempts.as_array().unwrap() {
-        let counted =
-            ["calls", "prompt_tokens", "evaluated_tokens", "answer_tokens"].map(|key| attempt[key].clone());
-        assert_eq!(counted, [json!(1), json!(111), json!(100), json!(7)]);
+    assert_eq!(attempts[1]["passed"], true, "one conversation, which goes on while its tests fail");
+    for (attempt, calls) in [(0, 1), (1, 2)] {
+        let counted = ["calls", "prompt_tokens", "evaluated_tokens", "answer_tokens"]
+            .map(|key| attempts[attempt][key].clone());
+        assert_eq!(counted, [1, 111, 100, 7].map(|one| json!(one * calls)));
     }
     assert_eq!(attempts[0]["unreported"], json!(["hidden.txt"]), "what it did not report counts by itself");
 }

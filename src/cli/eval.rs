@@ -40,8 +40,8 @@ Examples:
   countersign eval task DIR --peer aider --peer-python venv/bin/python --peer-format whole --url http://127.0.0.1:8080 --out results.jsonl
 
 A DIR is an exercise, a track or several tracks of Exercism (also the polyglot set), or tasks of the form
-of fixtures/tasks. The tests are not in the copy while the agent works; what it changes is applied without
-asking, by the mode `evaluation`, in the copy alone. A second run with the same --out goes on where the
+of fixtures/tasks. The tests are not in the copy during the first attempt; what the agent changes is applied
+without asking, by the mode `evaluation`, in the copy alone. A second run with the same --out goes on where the
 first one stopped.")]
     Task(Box<TaskArgs>),
     /// One page with tables and plots from the results of `eval task`
@@ -144,7 +144,10 @@ pub struct TaskArgs {
     /// Attempts at each task; the second sees what the tests said of the first
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=4))]
     pub attempts: u32,
-    /// Seconds for all attempts at one task, the tests left out
+    /// Whether the tests lie in the copy, for either agent to run, once an attempt has failed
+    #[arg(long, value_enum, default_value_t = Tests::Shown)]
+    pub tests: Tests,
+    /// Seconds for all attempts at one task, without the tests that judge them
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     pub seconds: u64,
     #[command(flatten)]
@@ -179,6 +182,15 @@ pub struct TaskArgs {
 pub enum LanguageName {
     Python,
     Rust,
+}
+
+/// What becomes of the tests after a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Tests {
+    /// They lie in the copy: ours has them as its check, Aider goes on by itself as with --auto-test
+    Shown,
+    /// Only what they said is told
+    Hidden,
 }
 
 /// A part of the agent.

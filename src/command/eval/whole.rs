@@ -26,7 +26,7 @@ use self::record::{Attempt, Known, Line, Record, Results};
 use self::summary::Summary;
 use self::task::{Files, Task};
 use crate::check::{Check, Source};
-use crate::cli::{Part, TaskArgs};
+use crate::cli::{Part, TaskArgs, Tests};
 use crate::command::json;
 use crate::command::offer::Offers;
 use crate::command::run::{How, Requests, Wanted};
@@ -38,6 +38,8 @@ use crate::role::Sampling;
 use crate::turn::{Parts, Tries};
 use crate::ui::progress;
 
+/// Longest run of a check of our agent, in seconds: a solution that never ends should not take all of its time.
+const CHECK_SECONDS: u64 = 60;
 /// Most bytes of what tests said that a result keeps.
 const KEPT_BYTES: usize = 2_000;
 
@@ -97,6 +99,7 @@ fn made_with(arguments: &TaskArgs, connected: &Connected) -> anyhow::Result<Stri
         connected.window,
         arguments.attempts,
         arguments.seconds,
+        arguments.tests == Tests::Shown,
         arguments.sampling.temperature,
     ]);
     Ok(blake3::hash(&serde_json::to_vec(&all)?).to_hex()[..16].to_owned())
@@ -165,22 +168,50 @@ impl Evaluation<'_> {
 
     async fn run(&self, task: &Task, known: &Known, seed: u32) -> anyhow::Result<Record> {
         let ground = Ground::new(task)?;
-        let before = snapshot(&task.tree);
+        let mut before = snapshot(&task.tree);
         let began = Instant::now();
-        let mut worker = self.worker(task, &ground, seed).await?;
+        let mut worker = self.worker(task, &ground, seed, task.check.as_ref()).await?;
         let mut starting = began.elapsed();
         let mut left = Duration::from_secs(self.arguments.seconds).saturating_sub(starting);
         let mut attempts: Vec<Attempt> = Vec::new();
         let mut failure = None;
         let mut files = task.tree.clone();
         while attempts.len() < self.arguments.attempts as usize {
+            let shown = self.arguments.tests == Tests::Shown && !attempts.is_empty();
+            if shown && attempts.len() == 1 {
+                let began = Instant::now();
+                ground.add(&task.oracle)?;
+                before.extend(snapshot(&task.oracle));
+                files = ground.files()?;
+                if let Worker::Ours(ours) = worker {
+                    ours.stop().await;
+                    worker = self.worker(task, &ground, seed, Some(&task.tests)).await?;
+                }
+                starting = began.elapsed();
+                left = left.saturating_sub(starting);
+            }
             let at = snapshot(&files);
-            let mut seen = worker.attempt(task, failure.as_deref(), Instant::now() + left).await?;
-            // Starting is part of the first attempt.
+            let mut seen = worker.attempt(task, &files, failure.as_deref(), Instant::now() + left).await?;
+            // Starting is part of the first attempt that it was for.
             seen.seconds += std::mem::take(&mut starting).as_secs_f64();
             left = left.saturating_sub(Duration::from_secs_f64(seen.seconds));
             files = ground.files()?;
-            let exam = exam::take(task, &files, &self.config.runner).await?;
+            let mut exam = exam::take(task, &files, &self.config.runner).await?;
+            // An agent that has the tests runs them itself: ours does as its check, Aider is told what they say.
+            for _ in 0..if shown { worker.reflections() } else { 0 } {
+                let passed = exam.solves(known.tests);
+                let ran = Duration::from_secs_f64(exam.seconds);
+                if passed || seen.stopped.is_some() || left <= ran {
+                    break;
+                }
+                let text = again(task, &exam);
+                let mut more = worker.attempt(task, &files, Some(&text), Instant::now() + left - ran).await?;
+                more.seconds += ran.as_secs_f64();
+                left = left.saturating_sub(Duration::from_secs_f64(more.seconds));
+                seen = seen.then(more);
+                files = ground.files()?;
+                exam = exam::take(task, &files, &self.config.runner).await?;
+            }
             let attempt = judged(task, &seen, &exam, &at, &before, &files, known);
             let (passed, stopped) = (attempt.passed, seen.stopped.is_some());
             attempts.push(attempt);
@@ -203,7 +234,14 @@ impl Evaluation<'_> {
         })
     }
 
-    async fn worker(&self, task: &Task, ground: &Ground, seed: u32) -> anyhow::Result<Worker> {
+    /// An agent at its start. `check` is what ours may run itself.
+    async fn worker(
+        &self,
+        task: &Task,
+        ground: &Ground,
+        seed: u32,
+        check: Option<&Vec<String>>,
+    ) -> anyhow::Result<Worker> {
         let arguments = self.arguments;
         let temperature = arguments.sampling.temperature;
         if arguments.peer.is_some() {
@@ -222,7 +260,9 @@ impl Evaluation<'_> {
             return Ok(Worker::Aider(Box::new(Aider::start(ground, setup, url).await?)));
         }
         let without = |part| arguments.without.contains(&part);
-        let check = task.check.clone().map(|argv| Check::of(argv, Source::Typed));
+        let limited =
+            |argv: &Vec<String>| Check { timeout_s: CHECK_SECONDS, ..Check::of(argv.clone(), Source::Typed) };
+        let check = check.map(limited);
         let how = How {
             wanted: check.map_or(Wanted::None, Wanted::Typed),
             tries: Tries { candidates: arguments.candidates, ..self.config.tries },
@@ -249,10 +289,20 @@ enum Worker {
 }
 
 impl Worker {
-    /// The first attempt, or one after `failure` was said of the one before.
+    /// How often it goes on by itself within an attempt when the tests fail that it may run.
+    fn reflections(&self) -> usize {
+        match self {
+            // Within its turn, by its own repairs.
+            Worker::Ours(_) => 0,
+            Worker::Aider(_) => aider::REFLECTIONS,
+        }
+    }
+
+    /// The first attempt, or one after `failure` was said of the one before. `files` are what is there.
     async fn attempt(
         &mut self,
         task: &Task,
+        files: &Files,
         failure: Option<&str>,
         deadline: Instant,
     ) -> anyhow::Result<Seen> {
@@ -263,7 +313,7 @@ impl Worker {
                     None => task.request.clone(),
                     Some(failure) => format!("{}\n{failure}", task.request),
                 };
-                let existing = task.tree.keys().cloned().collect();
+                let existing = files.keys().cloned().collect();
                 ours.attempt(&StartRequest { text, tags: task.tags.clone() }, existing, deadline).await
             }
             Worker::Aider(aider) => {

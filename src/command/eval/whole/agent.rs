@@ -60,7 +60,33 @@ pub enum Stopped {
     Agent,
 }
 
+impl Spent {
+    fn and(self, more: Spent) -> Spent {
+        let sum = |one: Option<u64>, other: Option<u64>| Some(one? + other?);
+        Spent {
+            calls: self.calls + more.calls,
+            prompt: sum(self.prompt, more.prompt),
+            evaluated: sum(self.evaluated, more.evaluated),
+            answer: sum(self.answer, more.answer),
+        }
+    }
+}
+
 impl Seen {
+    /// What was seen of both, where `more` followed in the same attempt.
+    pub fn then(mut self, more: Seen) -> Seen {
+        self.applied.extend(more.applied);
+        Seen {
+            stopped: more.stopped,
+            ended: more.ended,
+            check_failed: more.check_failed,
+            refused: self.refused + more.refused,
+            spent: self.spent.and(more.spent),
+            seconds: self.seconds + more.seconds,
+            ..self
+        }
+    }
+
     /// Changed files that it did not report, or reported with other content.
     pub fn unreported(&self, changed: &BTreeSet<String>, now: &Snapshot) -> Vec<String> {
         let is_reported = |path: &&String| match self.applied.get(*path) {
@@ -205,6 +231,23 @@ fn describe(outcome: &Outcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_in_an_attempt_is_added() {
+        let seen = |path: &str, evaluated: Option<u64>| Seen {
+            applied: [(path.to_owned(), None)].into(),
+            spent: Spent { calls: 1, prompt: Some(10), evaluated, answer: Some(1) },
+            seconds: 1.5,
+            refused: 1,
+            ..Seen::default()
+        };
+        let both = seen("a.py", Some(7)).then(Seen { stopped: Some(Stopped::Time), ..seen("b.py", Some(2)) });
+        assert_eq!(both.applied.keys().collect::<Vec<_>>(), ["a.py", "b.py"]);
+        assert_eq!(both.spent, Spent { calls: 2, prompt: Some(20), evaluated: Some(9), answer: Some(2) });
+        assert_eq!((both.seconds, both.refused, both.stopped), (3.0, 2, Some(Stopped::Time)));
+        let uncounted = seen("a.py", Some(7)).then(seen("a.py", None));
+        assert_eq!(uncounted.spent.evaluated, None, "a sum of what is not known is not known");
+    }
 
     #[test]
     fn a_change_counts_as_reported_only_with_its_content() {

@@ -17,6 +17,9 @@ use crate::cli::{PeerFormat, SamplingArgs};
 
 const DRIVER: &str = include_str!("aider.py");
 
+/// How often Aider answers to tests that fail again by itself, with `--auto-test`: its `max_reflections`.
+pub const REFLECTIONS: usize = 3;
+
 /// How long Aider may take to start, and to end after its input has ended.
 const START: Duration = Duration::from_secs(120);
 const GRACE: Duration = Duration::from_secs(5);

@@ -25,6 +25,8 @@ pub struct Exam {
     /// Tests that passed, where the command says so.
     pub count: Option<u32>,
     pub output: String,
+    /// How long they took.
+    pub seconds: f64,
 }
 
 impl Exam {
@@ -66,12 +68,14 @@ pub async fn run(files: &Files, argv: &[String], folder: &Path, runner: &Runner)
     .await
     .context("the thread of the copy ended")??;
     let check = Check { timeout_s: SECONDS, ..Check::of(argv.to_vec(), Source::Typed) };
+    let began = std::time::Instant::now();
     let ran = runner.run(&check, &workspace, Place::Scratch).await?;
+    let seconds = began.elapsed().as_secs_f64();
     let mut output = ran.output;
     if ran.result.timed_out {
         output.push_str(&format!("\nThe tests were ended after {SECONDS} seconds.\n"));
     }
-    Ok(Exam { passed: ran.result.passed, count: count(&output), output })
+    Ok(Exam { passed: ran.result.passed, count: count(&output), output, seconds })
 }
 
 /// Tests that passed, as unittest and cargo say it.
@@ -115,7 +119,7 @@ mod tests {
         let cargo = "test result: ok. 0 passed; 0 failed\n\ntest result: ok. 7 passed; 0 failed; 0 ignored\n";
         assert_eq!(count(cargo), Some(7));
         assert_eq!(count("test result: FAILED. 3 passed; 1 failed"), None);
-        let exam = |passed, count| Exam { passed, count, output: String::new() };
+        let exam = |passed, count| Exam { passed, count, output: String::new(), seconds: 0.0 };
         assert!(exam(true, Some(8)).solves(Some(7)), "the agent may have added a test");
         assert!(!exam(true, None).solves(Some(7)), "ended before its tests");
         assert!(!exam(true, Some(0)).solves(Some(7)) && !exam(false, Some(7)).solves(Some(7)));

@@ -27,15 +27,21 @@ impl Ground {
             tempfile::Builder::new().prefix("eval-").tempdir().context("cannot make a throw-away folder")?;
         let tree = folder.path().canonicalize()?.join("tree");
         std::fs::create_dir(&tree).context("cannot make a throw-away folder")?;
-        write_files(&task.tree, &tree)?;
-        for arguments in [
-            &["init", "--quiet", "--template="][..],
-            &["add", "--all", "--force"],
-            &["-c", "user.name=eval", "-c", "user.email=eval@localhost", "commit", "--quiet", "-m", "start"],
-        ] {
-            git(&tree, arguments)?;
-        }
-        Ok(Ground { folder, tree })
+        git(&tree, &["init", "--quiet", "--template="])?;
+        let ground = Ground { folder, tree };
+        ground.add(&task.tree)?;
+        Ok(ground)
+    }
+
+    /// Lays files over the tree, and commits what is there then.
+    ///
+    /// # Errors
+    /// When they cannot be written, or git cannot be run.
+    pub fn add(&self, files: &Files) -> anyhow::Result<()> {
+        write_files(files, &self.tree)?;
+        git(&self.tree, &["add", "--all", "--force", "--", ".", ":!.aider*", ":!target"])?;
+        let who = ["-c", "user.name=eval", "-c", "user.email=eval@localhost"];
+        git(&self.tree, &[&who[..], &["commit", "--quiet", "--allow-empty", "-m", "files"]].concat())
     }
 
     /// The tree, by its canonical path.
@@ -99,8 +105,12 @@ mod tests {
         let tree: Files =
             files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).into_iter().collect();
         let ground = Ground::new(&Task { tree: tree.clone(), ..Task::default() }).unwrap();
-        let before = snapshot(&ground.files().unwrap());
+        ground.add(&[("late.py".to_owned(), b"4".to_vec())].into()).unwrap();
+        let mut before = snapshot(&ground.files().unwrap());
+        assert!(before.contains_key("late.py"));
+        before.remove("late.py");
         assert_eq!(before, snapshot(&tree));
+        std::fs::remove_file(ground.tree().join("late.py")).unwrap();
         let write = |path: &str| std::fs::write(ground.tree().join(path), "new").unwrap();
         write("a.py");
         write("new.py");
