@@ -236,6 +236,9 @@ pub struct StepRequest {
     pub failure: String,
     /// What the owner says about an earlier change of this step; else empty.
     pub feedback: String,
+    /// Whether to say first what is wrong with the lines: a small model that is asked for code alone
+    /// copies what it sees, however often it is told that it fails.
+    pub diagnose: bool,
     /// What blocks may search for, where the model is to be held to it.
     #[serde(skip)]
     pub searchable: Option<Searchable>,

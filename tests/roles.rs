@@ -50,6 +50,7 @@ fn a_first_request_stays_below_2000_tokens_besides_its_evidence() {
             failure: String::new(),
             feedback: String::new(),
             searchable: None,
+            diagnose: false,
             variation: 0,
         };
         let coder = render(&roles.coder.system, json!({"format": format}))

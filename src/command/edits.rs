@@ -133,6 +133,7 @@ impl Writer<'_> {
             failure: String::new(),
             feedback: String::new(),
             searchable: None,
+            diagnose: false,
             variation: 0,
         };
         let system =

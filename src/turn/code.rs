@@ -166,17 +166,21 @@ impl Work<'_> {
                 // They speak of a form that is not asked for any more.
                 reasons.clear();
             }
+            let searchable = match format {
+                EditFormat::SearchReplace if self.desk.holds_blocks => {
+                    searchable::of(&step.file, &text, &regions)
+                }
+                _ => None,
+            };
+            let failed_before = !self.notes.failure.is_empty() || unchanged > 0;
             let request = StepRequest {
                 request: self.job.request.text.clone(),
                 step: step.clone(),
                 format,
                 regions: shown(&regions, format, &text, step),
-                searchable: match format {
-                    EditFormat::SearchReplace if self.desk.holds_blocks => {
-                        searchable::of(&step.file, &text, &regions)
-                    }
-                    _ => None,
-                },
+                // Who is held to blocks has no place for words.
+                diagnose: failed_before && searchable.is_none(),
+                searchable,
                 reasons: std::mem::take(&mut reasons),
                 failure: self.notes.failure.clone(),
                 feedback: self.notes.feedback.clone(),
