@@ -9,8 +9,7 @@ use llguidance::api::TopLevelGrammar;
 use llguidance::{Matcher, ParserFactory};
 use toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
 
-use super::blocks;
-use crate::provider::ChatRequest;
+use crate::provider::{ChatRequest, blocks};
 
 /// What may stand between the words of an answer in JSON: without a limit, a small model that has
 /// lost its way writes blanks until the answer is full.
