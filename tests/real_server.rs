@@ -8,11 +8,13 @@ use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use countersign::answer;
+use countersign::edit::searchable;
 use countersign::message::{ExploreAnswer, PlanAnswer};
 use countersign::provider::{
-    Anthropic, Api, ChatRequest, Chunk, Ending, Limits, Message, Narrowing, OpenAi, Provider, ProviderError,
-    Quirks, Schema, Speaker, StopReason,
+    Anthropic, Api, ChatRequest, Chunk, Ending, Holding, Limits, Message, Narrowing, OpenAi, Provider,
+    ProviderError, Quirks, Schema, Speaker, StopReason,
 };
+use countersign::region;
 use futures::StreamExt as _;
 
 fn url() -> String {
@@ -77,6 +79,29 @@ async fn a_plan_is_kept_in_its_schema() {
     let (pieces, _) = answer(&provider, &constrained(wanted, "Answer with the word yes.")).await.unwrap();
     let text = pieces.concat();
     assert!(text.trim_start().starts_with('{') && text.contains("\"action\""), "{text}");
+}
+
+#[tokio::test]
+async fn a_held_block_searches_for_lines_of_the_file() {
+    let provider = openai();
+    assert_eq!(provider.holding(), Holding::Unknown);
+    provider.window().await.unwrap();
+    assert_eq!(provider.holding(), Holding::Held, "the server says that it is llama.cpp");
+    let file = "def größe(name):\n    if name == \"a\\\\b\":\n\treturn '[^]'\n    return name # 🦀\n";
+    let region = region::whole("a.py", file);
+    let blocks = searchable::of("a.py", file, &[region]).expect("every line is there once");
+    for words in ["say what it does", "rename the function to size"] {
+        let asked = ChatRequest { blocks: Some(blocks.clone()), ..request(&format!("{file}\n{words}"), 120) };
+        let (pieces, ending) = answer(&provider, &asked).await.unwrap();
+        let text = pieces.concat();
+        let search = text.strip_prefix("a.py\n<<<<<<< SEARCH\n").expect("it begins as a block does");
+        let (search, rest) = search.split_once("=======\n").unwrap_or_else(|| panic!("a search: {text}"));
+        assert!(!search.is_empty() && file.contains(search), "{search:?} is no part of the file");
+        if ending.reason == StopReason::Complete {
+            assert!(rest.trim_end().ends_with(">>>>>>> REPLACE"), "{text}");
+        }
+    }
+    assert_eq!(provider.holding(), Holding::Held);
 }
 
 #[tokio::test]

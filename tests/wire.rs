@@ -97,6 +97,44 @@ fn a_run_with_an_openai_compatible_server_sends_the_schema() {
     assert!(place.read("greeter/cli.py").contains("größer"));
 }
 
+#[test]
+fn llama_cpp_gets_a_grammar_for_blocks_and_may_refuse_it() {
+    for refuses in [false, true] {
+        let place = Place::new(GREETER);
+        let server = Server::start(move |asked| match asked.line.split(' ').nth(1).unwrap() {
+            "/v1/chat/completions" if refuses && asked.body["grammar"].is_string() => Reply::text(
+                400,
+                "application/json",
+                r#"{"error":{"code":400,"message":"failed to parse grammar","type":"invalid_request_error"}}"#,
+            ),
+            "/v1/chat/completions" => {
+                // A step that names a definition is asked for as a whole one.
+                let said = answer_of(&asked.body).replace("\"symbol\":\"version\"", "\"symbol\":\"\"");
+                Reply::stream("text/event-stream", &openai_saying(&said, &asked.body), 4096)
+            }
+            "/v1/models" => Reply::json(json!({"data": [{"id": "m"}]})),
+            "/props" => {
+                Reply::json(json!({"default_generation_settings": {"n_ctx": 8192}, "build_info": "b1-x"}))
+            }
+            _ => Reply::text(404, "text/plain", "not here"),
+        });
+        let run = run(&place, &["--url", &server.url]).exits(0);
+        assert!(place.read("greeter/cli.py").contains("größer"));
+        let chats = server.bodies("/chat/completions");
+        assert!(chats[0]["grammar"].is_null(), "a plan has a schema");
+        let grammar = chats[1]["grammar"].as_str().expect("blocks have a grammar");
+        assert!(grammar.contains(r#""greeter/cli.py\n<<<<<<< SEARCH\n""#), "{grammar}");
+        assert!(grammar.contains(r#"return \"1.0\""#), "{grammar}");
+        assert_eq!(chats.len(), if refuses { 3 } else { 2 }, "it is asked again once");
+        assert!(chats.last().unwrap()["grammar"].is_string() != refuses);
+        let said = run.events.iter().filter(|event| match event {
+            countersign::protocol::Event::Warning { text } => text.contains("refused the grammar"),
+            _ => false,
+        });
+        assert_eq!(said.count(), usize::from(refuses), "{:#?}", run.events);
+    }
+}
+
 /// A run whose Coder first says `first`, and what it was asked then and after.
 fn asked_twice(first: String) -> [serde_json::Value; 2] {
     let place = Place::new(GREETER);

@@ -14,8 +14,8 @@ use crate::measured::EditTrial;
 use crate::message::{EditFormat, ExploreAnswer};
 use crate::prompt::Prompts;
 use crate::provider::{
-    ChatRequest, Chunk, Ending, Message, Narrowing, Provider, ProviderError, Schema, Searchable, Speaker,
-    StopReason, retry,
+    ChatRequest, Chunk, Ending, Holding, Message, Narrowing, Provider, ProviderError, Schema, Searchable,
+    Speaker, StopReason, retry,
 };
 use crate::role::{Roles, Sampling};
 
@@ -107,12 +107,17 @@ pub async fn run(
             trial.forms.entry(format).or_default().add(written.is_expected(edit));
         }
     }
-    if provider.holds_choices() {
+    if provider.holding() == Holding::Held {
         for (at, edit) in edits.iter().enumerate() {
             announce(&format!("blocks held to the shown lines, {} of {}", at + 1, edits.len()));
             let Some(blocks) = edit.searchable() else { continue };
             let written = writer.write(edit, EditFormat::SearchReplace, Some(blocks)).await?;
             trial.held.get_or_insert_default().add(written.is_expected(edit));
+            if provider.holding() != Holding::Held {
+                // The server does not hold answers after all: nothing was measured.
+                trial.held = None;
+                break;
+            }
         }
     }
     let per_second = |tokens: Option<u32>, ms: u64| {

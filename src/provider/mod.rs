@@ -5,6 +5,7 @@
 //! lines), `error` (what servers say when they fail) and `stream` (how an answer has to end).
 
 mod anthropic;
+mod blocks;
 pub mod discover;
 pub mod embedded;
 mod error;
@@ -32,7 +33,7 @@ pub use error::ProviderError;
 pub(crate) use http::{innermost, install_cryptography};
 pub use ollama::{Ollama, Pulled};
 pub use openai::OpenAi;
-pub use quirks::{Api, Quirks, SchemaForm};
+pub use quirks::{Api, Holding, Quirks, SchemaForm};
 pub use scripted::Scripted;
 pub use secrecy::SecretString;
 pub use stream::ChatStream;
@@ -102,7 +103,7 @@ pub struct ChatRequest {
     pub messages: Vec<Message>,
     /// Sent in the strongest form that the server has; the caller validates all the same.
     pub schema: Option<Schema>,
-    /// Kept by the model in the process alone; for others the answer is free.
+    /// Kept where [`Provider::holding`] says so; else the answer is free. Not together with a schema.
     pub blocks: Option<Searchable>,
     /// Context window in tokens. The same for a whole task, since Ollama reloads on a change.
     pub window: u32,
@@ -314,10 +315,14 @@ impl Provider {
         }
     }
 
-    /// Whether an answer is held token by token to what is asked for: [`ChatRequest::blocks`], and
-    /// schemas with long lists of choices.
-    pub fn holds_choices(&self) -> bool {
-        matches!(self, Provider::Embedded(_))
+    /// Whether an answer is held to [`ChatRequest::blocks`] token by token. What a server does is
+    /// known from [`Provider::window`] on.
+    pub fn holding(&self) -> Holding {
+        match self {
+            Provider::Embedded(_) => Holding::Held,
+            Provider::OpenAi(openai) => openai.holding(),
+            Provider::Ollama(_) | Provider::Anthropic(_) | Provider::Scripted(_) => Holding::Unknown,
+        }
     }
 
     /// The constraint that the server turned out to take; `None` where nothing was refused yet.

@@ -18,17 +18,18 @@ use async_openai::config::Config;
 use async_openai::error::OpenAIError;
 use async_openai::traits::RequestOptionsBuilder as _;
 use async_openai::types::stream::StreamResponse;
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::error::{ProviderError, excerpt};
+use super::blocks;
+use super::error::{ProviderError, excerpt, reported};
 use super::http::{self, Address};
-use super::quirks::{Api, LimitName, Quirks, SchemaForm};
+use super::quirks::{Api, Holding, LimitName, Quirks, SchemaForm};
 use super::stream::wire_limit;
 use super::{ChatRequest, ChatStream, Limits, Message, ModelInfo, Window, WindowKind};
-use answer::{Answer, Ended};
+use answer::{Answer, Ended, Held};
 use transport::{Told, Transport};
 use wire::{Body, Event};
 
@@ -51,6 +52,8 @@ struct Inner {
     /// What the preset said, to notice what was given up since.
     expected: Quirks,
     slots: Mutex<Slots>,
+    /// Whether blocks are held to a grammar here.
+    holding: Mutex<Holding>,
     /// Whether `/tokenize` and `/apply-template` are there: unknown until asked.
     counts: Mutex<Option<bool>>,
 }
@@ -139,6 +142,7 @@ impl OpenAi {
             quirks: Mutex::new(quirks),
             expected: quirks,
             slots: Mutex::default(),
+            holding: Mutex::default(),
             counts: Mutex::default(),
         };
         Ok(OpenAi { inner: Arc::new(inner) })
@@ -147,13 +151,20 @@ impl OpenAi {
     /// The same server with another model.
     pub(super) fn with_model(&self, model: &str) -> Result<OpenAi, ProviderError> {
         let Inner { address, key, limits, expected, .. } = &*self.inner;
-        OpenAi::with_quirks(&address.base(), key.clone(), model, *limits, *expected)
+        let other = OpenAi::with_quirks(&address.base(), key.clone(), model, *limits, *expected)?;
+        // A server that says so has one model, whatever it is called.
+        *other.inner.holding.lock().unwrap_or_else(PoisonError::into_inner) = self.holding();
+        Ok(other)
     }
 
     /// The constraint that is left after refusals; `None` when none was refused.
     pub(super) fn schema_form(&self) -> Option<SchemaForm> {
         let now = self.inner.quirks().schema;
         (now != self.inner.expected.schema).then_some(now)
+    }
+
+    pub(super) fn holding(&self) -> Holding {
+        self.inner.holding()
     }
 
     pub(super) fn model(&self) -> &str {
@@ -167,14 +178,31 @@ impl OpenAi {
     pub(super) async fn chat(&self, request: &ChatRequest) -> Result<ChatStream, ProviderError> {
         let inner = &self.inner;
         let slot = inner.slot(&request.role);
-        let (events, told) = loop {
+        let blocks = request.blocks.as_ref().filter(|_| request.schema.is_none());
+        let grammar = blocks.and_then(blocks::gbnf);
+        let (events, told, held) = loop {
             let told = Told::default();
             let client = inner.client(&told, wire_limit(request.answer_limit));
             let quirks = inner.quirks();
-            let error = match inner.begin(request, &client, quirks, slot).await {
-                Ok(events) => break (events, told),
+            let holds = inner.holding() == Holding::Held && quirks.api == Api::Chat;
+            let grammar = grammar.as_deref().filter(|_| holds);
+            let error = match inner.begin(request, &client, quirks, slot, grammar).await {
+                Ok(events) if grammar.is_none() => break (events, told, None),
+                // Older servers of llama.cpp read the grammar when the stream is already open.
+                Ok(mut events) => match events.next().await {
+                    Some(Ok(Event { error: Some(error), .. })) => reported(self.shown(), &error),
+                    first => {
+                        let events: StreamResponse<Event> = Box::pin(stream::iter(first).chain(events));
+                        break (events, told, blocks.map(Held::new));
+                    }
+                },
                 Err(error) => inner.failure(error, &told),
             };
+            // What is tried without it either works or fails for another reason.
+            if grammar.is_some() && refuses_grammar(&error) {
+                inner.leave_free(Holding::Refused);
+                continue;
+            }
             // A server that refuses a field names it. It is left out from now on: the answer is
             // validated anyway, and an answer without a constraint is better than none.
             match inner.less(quirks, &error) {
@@ -182,9 +210,9 @@ impl OpenAi {
                 None => return Err(self.with_available(error).await),
             }
         };
-        let answer =
-            Answer { inner: inner.clone(), events, told, ready: VecDeque::new(), ending: Ended::default() };
-        let chunks = futures::stream::unfold(answer, |mut answer| async move {
+        let (ready, ending) = (VecDeque::new(), Ended::default());
+        let answer = Answer { inner: inner.clone(), events, told, ready, ending, held };
+        let chunks = stream::unfold(answer, |mut answer| async move {
             let item = answer.next().await?;
             Some((item, answer))
         });
@@ -223,6 +251,7 @@ impl OpenAi {
             if let Some(tokens) = wire::props_window(&props) {
                 let total = props["total_slots"].as_u64().and_then(|slots| usize::try_from(slots).ok());
                 self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner).total = total.unwrap_or(0);
+                self.inner.probed(wire::props_holding(&props));
                 return Ok(Some(fixed(tokens, "/props of llama.cpp")));
             }
             if let Some(models) =
@@ -264,6 +293,23 @@ impl Inner {
         *self.quirks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn holding(&self) -> Holding {
+        *self.holding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of what the server says about itself, unless it has shown otherwise.
+    fn probed(&self, says: Holding) {
+        let mut holding = self.holding.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*holding, Holding::Unknown | Holding::Held) {
+            *holding = says;
+        }
+    }
+
+    /// Holds no more answers.
+    fn leave_free(&self, why: Holding) {
+        *self.holding.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
     fn slot(&self, role: &str) -> Option<usize> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).of(role)
     }
@@ -274,10 +320,11 @@ impl Inner {
         client: &Client<Settings>,
         quirks: Quirks,
         slot: Option<usize>,
+        grammar: Option<&str>,
     ) -> Result<StreamResponse<Event>, OpenAIError> {
         match quirks.api {
             Api::Chat => {
-                let body = Body::new(request, &self.model, &self.address, quirks, slot);
+                let body = Body::new(request, &self.model, &self.address, quirks, slot, grammar);
                 client.chat().create_stream_byot::<_, Event>(body).await
             }
             Api::Responses => {
@@ -381,6 +428,15 @@ impl Inner {
             *text = text.replace(key.expose_secret(), "[key]");
         }
         error
+    }
+}
+
+/// Whether a server says no to the grammar of an answer.
+fn refuses_grammar(error: &ProviderError) -> bool {
+    match error {
+        ProviderError::Http { status: 400 | 422 | 500, body: said, .. }
+        | ProviderError::ServerError { message: said, .. } => said.to_ascii_lowercase().contains("grammar"),
+        _ => false,
     }
 }
 

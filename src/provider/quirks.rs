@@ -3,7 +3,7 @@
 //! Pure data and one pure function. It must not know any server by name: presets bring values, and
 //! a refusal names the field that was too much.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What a server takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -51,6 +51,32 @@ pub enum SchemaForm {
     JsonSchema,
     JsonObject,
     None,
+}
+
+/// Whether answers in SEARCH/REPLACE blocks are held to what may be searched for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holding {
+    /// The server is not known to be one that can, or its model thinks before it answers.
+    #[default]
+    Unknown,
+    Held,
+    /// The server refused the grammar; from then on answers are free.
+    Refused,
+    /// An answer was not what the grammar says; from then on answers are free.
+    Ignored,
+}
+
+impl Holding {
+    /// For people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Holding::Unknown => "the server is not known to hold answers to a grammar",
+            Holding::Held => "the server holds them to a grammar",
+            Holding::Refused => "the server refused the grammar that they are held to",
+            Holding::Ignored => "the server took the grammar that they are held to, but did not keep it",
+        }
+    }
 }
 
 /// What the answer limit is called.

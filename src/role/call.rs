@@ -15,8 +15,8 @@ use crate::prompt::Prompts;
 use crate::protocol::{Event, Usage};
 use crate::provider::record::Recorder;
 use crate::provider::{
-    ChatRequest, Chunk, Ending, Message, Provider, ProviderError, Schema, SchemaForm, Searchable, Speaker,
-    StopReason, retry,
+    ChatRequest, Chunk, Ending, Holding, Message, Provider, ProviderError, Schema, SchemaForm, Searchable,
+    Speaker, StopReason, retry,
 };
 use crate::role::repeats::Repeats;
 use crate::role::{RoleSpec, TaskLimits};
@@ -80,6 +80,8 @@ struct Learned {
     kept: Option<Measurements>,
     /// The weaker constraint that was announced already.
     form: Option<SchemaForm>,
+    /// Whether it was announced that blocks are not held.
+    free: bool,
 }
 
 impl Model {
@@ -93,14 +95,14 @@ impl Model {
             recorder: None,
             calls: Arc::default(),
             spent: Arc::default(),
-            learned: Arc::new(Mutex::new(Learned { measured, kept: None, form: None })),
+            learned: Arc::new(Mutex::new(Learned { measured, kept: None, form: None, free: false })),
         }
     }
 
     /// With what is known about the model from earlier sessions, to which this one adds.
     pub fn measured_in(self, kept: Measurements) -> Model {
         let measured = kept.of(self.provider.model());
-        let learned = Learned { measured, kept: Some(kept), form: None };
+        let learned = Learned { measured, kept: Some(kept), form: None, free: false };
         Model { learned: Arc::new(Mutex::new(learned)), ..self }
     }
 
@@ -352,6 +354,7 @@ impl Caller {
         }
         let ending = end?;
         self.announce_form();
+        self.announce_holding();
         if let Some(counted) = ending.prompt_tokens {
             self.compare(&role, prompt, size, counted)?;
         }
@@ -447,6 +450,17 @@ impl Caller {
                 "the server refused the answer's schema; it gets {now}, and answers are validated here"
             ));
         }
+    }
+
+    /// Says it once when the server turned out not to hold blocks to what is shown.
+    fn announce_holding(&self) {
+        let holding = self.model.provider.holding();
+        if !matches!(holding, Holding::Refused | Holding::Ignored) || self.model.learned().free {
+            return;
+        }
+        self.model.learned().free = true;
+        self.events
+            .warn(format!("{}: SEARCH blocks are free from now on, and looked for here", holding.describe()));
     }
 
     fn compare(&self, role: &str, prompt: Prompt, size: Size, counted: u32) -> Result<(), CallError> {

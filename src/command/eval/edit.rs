@@ -16,6 +16,7 @@ use crate::failure::{Failure, OrUsage as _};
 use crate::measured::{EditTrial, Measurements, Score};
 use crate::message::EditFormat;
 use crate::prompt::Prompts;
+use crate::provider::Holding;
 use crate::role::{Roles, Sampling};
 use crate::sanitize::visible;
 use crate::ui::progress;
@@ -27,6 +28,9 @@ struct Report {
     repeats: u32,
     temperature: f32,
     forms: Vec<Figures>,
+    /// Why nothing was held, where the server turned out not to do it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_held: Option<Holding>,
 }
 
 /// Of one form: how many answers came how far.
@@ -70,7 +74,7 @@ pub async fn edit(config: &Config, arguments: &EditArgs) -> anyhow::Result<Strin
     formats.sort_unstable();
     formats.dedup();
     // Where a model can be held, blocks are measured in both ways, since one of them is to be chosen.
-    let can_hold = connected.provider.holds_choices();
+    let can_hold = connected.provider.holding() == Holding::Held;
     let held = |format: &EditFormat| match format {
         EditFormat::SearchReplace if can_hold => vec![false, true],
         _ => vec![false],
@@ -88,6 +92,7 @@ pub async fn edit(config: &Config, arguments: &EditArgs) -> anyhow::Result<Strin
     let bar = progress::count();
     let mut done = 0;
     let mut measured = Vec::new();
+    let mut not_held = None;
     for form in forms {
         let mut figures = Figures::new(form);
         let (mut right, mut seconds) = (0, Vec::new());
@@ -115,6 +120,12 @@ pub async fn edit(config: &Config, arguments: &EditArgs) -> anyhow::Result<Strin
                 }
             }
         }
+        let holding = connected.provider.holding();
+        if form.1 && holding != Holding::Held {
+            // What came was free, and is measured as such already.
+            not_held = Some(holding);
+            continue;
+        }
         figures.right = Share::new(right, figures.asked);
         figures.seconds = seconds.iter().sum();
         figures.median_seconds = median(seconds);
@@ -131,6 +142,7 @@ pub async fn edit(config: &Config, arguments: &EditArgs) -> anyhow::Result<Strin
         repeats: sampling.repeats,
         temperature: sampling.temperature,
         forms: measured,
+        not_held,
     };
     if arguments.json { json(&report) } else { Ok(report.render()) }
 }
@@ -249,6 +261,9 @@ impl Report {
         }
         for figures in self.forms.iter().filter(|figures| !figures.wrong.is_empty()) {
             let _ = writeln!(text, "\nnot right as {}: {}", figures.name(), figures.wrong.join(", "));
+        }
+        if let Some(holding) = self.not_held {
+            let _ = writeln!(text, "\nheld blocks were not measured: {}", holding.describe());
         }
         text.push_str("\nIn brackets: 95 % intervals (Wilson).\n");
         text

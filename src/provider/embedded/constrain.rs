@@ -9,8 +9,7 @@ use llguidance::api::TopLevelGrammar;
 use llguidance::{Matcher, ParserFactory};
 use toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
 
-use super::blocks;
-use crate::provider::ChatRequest;
+use crate::provider::{ChatRequest, blocks};
 
 /// What may stand between the words of an answer in JSON: without a limit, a small model that has
 /// lost its way writes blanks until the answer is full.
@@ -76,8 +75,9 @@ impl Constrainer {
         let word = |token: u32| {
             let bytes = words.bytes(token);
             // The marker is also the byte 255, which no text has: such a token is never allowed either.
-            let plain =
-                !words.is_special(token) && bytes.len() <= MOST_BYTES && bytes.first() != Some(&marker);
+            // An end token that is not marked as special would end an answer inside of free text.
+            let is_text = !words.is_special(token) && !words.is_end(token);
+            let plain = is_text && bytes.len() <= MOST_BYTES && bytes.first() != Some(&marker);
             match plain {
                 true => bytes.to_vec(),
                 false => [&[marker], format!("[{token}]").as_bytes()].concat(),

@@ -2,10 +2,9 @@
 //!
 //! [`Embedded`] is the provider; below it one thread a file loads, reads and draws (`engine`), with
 //! the form of the conversation from the file (`template`), the choice of tokens (`sample`) and
-//! what may be chosen (`constrain`, `blocks`). How large a window fits is arithmetic
+//! what may be chosen (`constrain`). How large a window fits is arithmetic
 //! (`memory`). It must not know roles or prompts.
 
-mod blocks;
 mod constrain;
 mod engine;
 mod memory;

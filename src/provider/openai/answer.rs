@@ -7,8 +7,10 @@ use std::time::Duration;
 use async_openai::types::stream::StreamResponse;
 use futures::StreamExt;
 
+use super::super::blocks::head;
 use super::super::error::{ProviderError, reported};
-use super::super::{Chunk, Ending, StopReason};
+use super::super::quirks::Holding;
+use super::super::{Chunk, Ending, Searchable, StopReason};
 use super::Inner;
 use super::transport::Told;
 use super::wire::Event;
@@ -34,6 +36,34 @@ pub(super) struct Answer {
     pub(super) told: Told,
     pub(super) ready: VecDeque<Chunk>,
     pub(super) ending: Ended,
+    /// What it was held to, if it was.
+    pub(super) held: Option<Held>,
+}
+
+/// What an answer in held blocks has to begin with. A server may ignore what it was asked for.
+pub(super) struct Held {
+    heads: Vec<String>,
+    /// What came, as far as it matters.
+    begun: String,
+}
+
+impl Held {
+    pub(super) fn new(blocks: &Searchable) -> Held {
+        Held { heads: blocks.files.iter().map(|file| head(file)).collect(), begun: String::new() }
+    }
+
+    fn take(&mut self, text: &str) {
+        if self.heads.iter().any(|head| head.len() > self.begun.len()) {
+            self.begun.push_str(text);
+        }
+    }
+
+    /// Whether the answer began as it had to; cut ones as far as they go.
+    fn was_kept(&self) -> bool {
+        let begun = self.begun.trim_start();
+        let agrees = |head: &str| begun.starts_with(head) || head.starts_with(begun);
+        !begun.is_empty() && self.heads.iter().any(|head| agrees(head.trim_start()))
+    }
 }
 
 impl Answer {
@@ -80,6 +110,9 @@ impl Answer {
         if let Some(said) = choice.delta.or(choice.message) {
             let thinking = said.reasoning_content.or(said.reasoning);
             self.ready.extend(thinking.filter(|text| !text.is_empty()).map(Chunk::Thinking));
+            if let (Some(held), Some(text)) = (&mut self.held, &said.content) {
+                held.take(text);
+            }
             self.ready.extend(said.content.filter(|text| !text.is_empty()).map(Chunk::Text));
             // Nobody offered tools. A model that calls one all the same has put its answer there.
             let calls = said.tool_calls.into_iter().flatten().filter_map(|call| call.function?.arguments);
@@ -106,6 +139,9 @@ impl Answer {
     }
 
     fn end(&mut self) -> Chunk {
+        if self.held.take().is_some_and(|held| !held.was_kept()) {
+            self.inner.leave_free(Holding::Ignored);
+        }
         let ended = std::mem::take(&mut self.ending);
         Chunk::End(Ending {
             reason: ended.reason.unwrap_or(StopReason::Complete),

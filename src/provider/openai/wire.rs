@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::super::http::Address;
-use super::super::quirks::{LimitName, Quirks, SchemaForm, SeedName};
+use super::super::quirks::{Holding, LimitName, Quirks, SchemaForm, SeedName};
 use super::super::{ChatRequest, Message, ModelInfo, ModelKind, Speaker, kind_by_name};
 
 /// A request for a streamed answer.
@@ -39,6 +39,9 @@ pub(super) struct Body<'a> {
     random_seed: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<Value>,
+    /// llama.cpp's own; see `gbnf`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grammar: Option<&'a str>,
     /// llama.cpp before 2025 keeps nothing of the last prompt unless asked to; later ones always do.
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_prompt: Option<bool>,
@@ -70,6 +73,7 @@ impl<'a> Body<'a> {
         address: &Address,
         quirks: Quirks,
         slot: Option<usize>,
+        grammar: Option<&'a str>,
     ) -> Body<'a> {
         let schema = request.schema.as_ref().and_then(|schema| match quirks.schema {
             SchemaForm::JsonSchema => {
@@ -98,6 +102,7 @@ impl<'a> Body<'a> {
             seed: seed(SeedName::Seed),
             random_seed: seed(SeedName::RandomSeed),
             response_format: schema,
+            grammar,
             cache_prompt: has_slots.then_some(true),
             id_slot: slot.filter(|_| has_slots),
         }
@@ -229,6 +234,19 @@ fn tokens(value: &Value) -> Option<u32> {
 /// The window of one slot in llama.cpp's `/props`.
 pub(super) fn props_window(props: &Value) -> Option<u32> {
     tokens(&props["default_generation_settings"]["n_ctx"])
+}
+
+/// Whether llama.cpp's `/props` says that answers can be held to a grammar. The grammar counts from
+/// the first token on, which for a model that thinks before it answers would be a thought: some
+/// servers report the answer as one then, and some crash (llama.cpp issue 22537).
+pub(super) fn props_holding(props: &Value) -> Holding {
+    const THOUGHTS: [&str; 6] = ["<think>", "<thinking>", "[THINK]", "<seed:think>", "<|channel", "<|think"];
+    let is_llama_cpp = props_window(props).is_some() && props["build_info"].is_string();
+    let template = props["chat_template"].as_str().unwrap_or_default();
+    match is_llama_cpp && !THOUGHTS.iter().any(|mark| template.contains(mark)) {
+        true => Holding::Held,
+        false => Holding::Unknown,
+    }
 }
 
 /// LM Studio's own list; `None` when it is not one. Other servers may answer the same address with

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::provider::{Message, Narrowing, Schema, SearchLine, Searchable, Speaker};
 
@@ -188,6 +190,41 @@ fn a_search_can_only_be_what_is_shown() {
     for bad in &bad {
         assert_eq!(writes(&constrainer, &request, bad), None, "{bad}");
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Answers as they could be, and some that are a little off.
+    #[test]
+    fn both_notations_take_the_same_blocks(
+        lines in proptest::collection::vec(("[ab=>]{0,3}", proptest::option::of(1usize..4)), 1..8),
+        cut in 0usize..8,
+        blocks in proptest::collection::vec((0usize..8, 0usize..4, "([<=>]{0,7}|x)[a\n]{0,2}\n?"), 1..4),
+        between in "\n{0,3}",
+        off in proptest::option::of((0usize..80, "[a=>\n ]")),
+    ) {
+        let line = |(text, fewest): &(String, Option<usize>)| SearchLine { text: text.clone(), fewest: *fewest };
+        let (one, other) = lines.split_at(cut.min(lines.len()));
+        let regions = [one, other].map(|lines| lines.iter().map(line).collect()).to_vec();
+        let searchable = Searchable { files: vec!["a.py".into()], regions };
+        let Some(grammar) = blocks::gbnf(&searchable) else { return Ok(()) };
+        let block = |(first, count, new): &(usize, usize, String)| {
+            let search = lines.iter().skip(*first).take(*count).map(|(text, _)| format!("{text}\n"));
+            format!("a.py\n<<<<<<< SEARCH\n{}=======\n{new}>>>>>>> REPLACE", search.collect::<String>())
+        };
+        let mut text = blocks.iter().map(block).collect::<Vec<_>>().join(&between);
+        if let Some((at, other)) = off {
+            let at = at.min(text.len() - 1);
+            text.replace_range(at..=at, &other);
+        }
+        let expected = CONSTRAINER.with(|constrainer| writes(constrainer, &request(None, Some(searchable)), &text));
+        prop_assert_eq!(blocks::tests::writes(&grammar, &text), expected, "{}\n{}", text, grammar);
+    }
+}
+
+thread_local! {
+    static CONSTRAINER: Constrainer = constrainer();
 }
 
 #[test]
