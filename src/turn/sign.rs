@@ -407,19 +407,23 @@ impl Signer {
                 return Ok(found.ready);
             }
             let answer = self.ask_about_checks(&new).await?;
-            let (yes, no): (Vec<Check>, Vec<Check>) =
-                new.into_iter().partition(|check| answer.approve.contains(&check.hash()));
-            let mut trust = finder.trust()?;
-            for check in &yes {
-                trust.approve(check, crate::clock::now_ms())?;
+            let (mut approved, mut not_now) = (Vec::new(), Vec::new());
+            for check in &new {
+                let hash = check.hash();
+                let kept = answer.approve.contains(&hash).then(|| {
+                    finder.trust().and_then(|mut trust| trust.approve(check, crate::clock::now_ms()))
+                });
+                // What cannot be written down is not approved; the work so far is not lost with it.
+                if let Some(Err(error)) = &kept {
+                    self.events.warn(format!("not approved: `{}`: {error:#}", check.command_line()));
+                }
+                match kept {
+                    Some(Ok(())) => approved.push(hash),
+                    _ => not_now.push(hash),
+                }
             }
-            let hashes = |checks: &[Check]| checks.iter().map(Check::hash).collect::<Vec<String>>();
-            self.told.lock().unwrap_or_else(PoisonError::into_inner).extend(hashes(&no));
-            self.events.emit(Event::ChecksAnswered {
-                question: answer.question,
-                approved: hashes(&yes),
-                not_now: hashes(&no),
-            });
+            self.told.lock().unwrap_or_else(PoisonError::into_inner).extend(not_now.iter().cloned());
+            self.events.emit(Event::ChecksAnswered { question: answer.question, approved, not_now });
         }
     }
 
