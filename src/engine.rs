@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::edit::PatchSet;
 use crate::events::Events;
 use crate::protocol::{
-    AfterFailure, Approval, Choice, Decision, Event, Op, Outcome, Revision, Show, StartRequest, Usage,
+    AfterFailure, Approval, CheckAnswer, CheckQuestion, Choice, Decision, Event, Op, Outcome, Revision, Show,
+    StartRequest, Usage,
 };
 
 /// How many ops may wait. An observer that sends more waits itself.
@@ -43,6 +44,10 @@ pub enum Asked {
         reason: String,
         options: Vec<AfterFailure>,
         reply: oneshot::Sender<AfterFailure>,
+    },
+    Checks {
+        question: CheckQuestion,
+        reply: oneshot::Sender<CheckAnswer>,
     },
 }
 
@@ -102,6 +107,7 @@ impl<W: Work> Engine<W> {
             Op::Revise(revision) => self.revise(revision),
             Op::Show(show) => self.show(show),
             Op::Choose(choice) => self.choose(choice),
+            Op::ApproveChecks(answer) => self.approve_checks(answer),
             Op::Cancel => match &mut self.running {
                 Some(running) => {
                     running.pending = None;
@@ -135,6 +141,7 @@ impl<W: Work> Engine<W> {
             Asked::Choice { choice, reason, options, .. } => {
                 Event::ChoiceNeeded { choice: *choice, reason: reason.clone(), options: options.clone() }
             }
+            Asked::Checks { question, .. } => Event::ChecksUnapproved(question.clone()),
         });
         running.pending = Some(asked);
     }
@@ -212,6 +219,34 @@ impl<W: Work> Engine<W> {
                 self.refuse("no such choice is open");
             }
         }
+    }
+
+    /// Passes the owner's answer about checks on, if it is one to exactly what was asked.
+    fn approve_checks(&mut self, answer: CheckAnswer) {
+        let Some(running) = &mut self.running else { return self.refuse("nothing is running") };
+        let wrong = match running.pending.take() {
+            Some(Asked::Checks { question, reply }) => {
+                let asked = |hash: &String| question.checks.iter().any(|check| check.hash == *hash);
+                let wrong = if question.id != answer.question {
+                    format!("question {} is open, not {}", question.id, answer.question)
+                } else if question.digest != answer.digest {
+                    "the digest is not that of the checks that were shown".to_owned()
+                } else if let Some(hash) = answer.approve.iter().find(|hash| !asked(hash)) {
+                    format!("there is no check {hash} in what is asked")
+                } else {
+                    // An error means that the turn was cancelled in this very moment.
+                    let _ = reply.send(answer);
+                    return;
+                };
+                running.pending = Some(Asked::Checks { question, reply });
+                wrong
+            }
+            other => {
+                running.pending = other;
+                "no check waits for an approval".to_owned()
+            }
+        };
+        self.refuse(wrong);
     }
 
     /// The outcome of the running turn; never, when none runs.

@@ -23,6 +23,8 @@ pub enum Op {
     Show(Show),
     /// Answer one [`Event::ChoiceNeeded`].
     Choose(Choice),
+    /// Answer one [`Event::ChecksUnapproved`]. Checks that are not named do not run in this session.
+    ApproveChecks(CheckAnswer),
     /// Stop the running turn; the tree stays as it was or is fully changed.
     Cancel,
     /// Stop the running turn, if any, and end the engine.
@@ -124,6 +126,19 @@ pub enum AfterFailure {
     Keep,
 }
 
+/// The owner's answer to [`Event::ChecksUnapproved`]. It names the digest of what was shown, so that
+/// consent to one check cannot release another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckAnswer {
+    /// [`CheckQuestion::id`].
+    pub question: u64,
+    /// [`CheckQuestion::digest`].
+    pub digest: String,
+    /// [`CheckView::hash`] of each check that may run from now on.
+    pub approve: Vec<String>,
+}
+
 /// One stored event: a numbered, dated line of a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Envelope {
@@ -197,6 +212,11 @@ pub enum Event {
     CheckStarted { command: Vec<String>, place: CheckPlace },
     /// A check ended.
     CheckFinished { command: Vec<String>, place: CheckPlace, result: CheckResult },
+    /// Checks may not run before their owner approves them; [`Op::ApproveChecks`] answers.
+    ChecksUnapproved(CheckQuestion),
+    /// What became of them, by hash. Those that were not approved are not asked about again in this
+    /// session, unless they change.
+    ChecksAnswered { question: u64, approved: Vec<String>, not_now: Vec<String> },
     /// The Coder tries again with the output of a check that failed.
     RepairStarted { attempt: u32, of: u32 },
     /// The request was carried out several times; one result was chosen.
@@ -283,6 +303,40 @@ pub enum CheckPlace {
     Scratch,
     /// The real tree, after apply.
     Tree,
+}
+
+/// Checks that nobody approved yet, with all that an approval is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckQuestion {
+    pub id: u64,
+    /// Binds the answer to these checks.
+    pub digest: String,
+    pub checks: Vec<CheckView>,
+    /// Whether anything on this machine holds them back.
+    pub sandboxed: bool,
+    /// What does, or that nothing does, in a line.
+    pub sandbox: String,
+}
+
+/// A check as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckView {
+    /// Of everything below; the approval is kept under it.
+    pub hash: String,
+    /// Program and arguments; no shell sees them.
+    pub argv: Vec<String>,
+    /// The same as one line that a shell would read the same way.
+    pub command: String,
+    /// Relative to the root; empty is the root itself.
+    pub directory: String,
+    /// Where it comes from, such as `found by Cargo.toml`.
+    pub source: String,
+    /// Seconds after which it is ended.
+    pub timeout_s: u64,
+    /// Names of the owner's environment variables that it sees besides the usual ones.
+    pub environment: Vec<String>,
+    /// The text of the repository that says what the command does; empty when the arguments say it all.
+    pub definition: String,
 }
 
 /// How a check ended.

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod approve_checks;
 mod archives;
 mod bad_input;
 mod commands;

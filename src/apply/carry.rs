@@ -14,7 +14,7 @@ use similar::TextDiff;
 
 use super::{
     ApplyError, Conflict,
-    journal::{Content, FileState, Journal, Unsynced, ignore_missing, sync},
+    journal::{Content, FileState, Journal, Unsynced, ignore_missing},
     steps::{Steps, Stop, step},
 };
 use crate::edit::{
@@ -327,7 +327,7 @@ fn remove(place: &Place<'_>, path: &str) -> io::Result<()> {
     }
 }
 
-/// Makes the new names durable: each directory once, those above a made one too.
+/// Makes the new names durable: those in each directory, and in those above a made one.
 fn sync_folders(
     place: &Place<'_>,
     moves: &[Move],
@@ -337,16 +337,17 @@ fn sync_folders(
     let paths = moves.iter().map(|moved| &moved.path).chain(making);
     let folders: BTreeSet<&str> =
         paths.map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder)).collect();
+    let mut changed = Unsynced::default();
     for path in folders {
         step(steps, &format!("sync the directory `{path}`"), || {
             // The parent of any name in the directory is the directory.
             match place.folder(format!("{path}/x").trim_start_matches('/'))? {
-                Some(folder) => sync(&folder),
+                Some(folder) => changed.push_folder(&folder),
                 None => Ok(()),
             }
         })?;
     }
-    Ok(())
+    step(steps, "sync the directories", || changed.sync())
 }
 
 fn to_io(error: TreeError) -> io::Error {

@@ -162,7 +162,7 @@ impl Journal {
                     other => other?,
                 }
             }
-            sync(&dir)?;
+            // The intent makes these names durable with its own, and nothing rests on them before.
             let (records, contents) = (dir.open_dir(RECORDS)?, dir.open_dir(CONTENTS)?);
             Ok(Journal { folder: dir, records, contents, _lock: lock })
         };
@@ -279,8 +279,8 @@ impl Journal {
                 written.push(file)
             })?;
         }
-        step(steps, what, || written.sync())?;
-        step(steps, what, || sync(&self.contents))
+        step(steps, what, || written.push_folder(&self.contents))?;
+        step(steps, what, || written.sync())
     }
 
     /// A stored content, checked against its hash.
@@ -334,7 +334,8 @@ impl Journal {
     }
 }
 
-/// Freshly written files whose bytes are not durable yet. Few are kept open, whatever their number.
+/// Freshly written files and changed directories that are not durable yet. Few are kept open, whatever
+/// their number.
 #[derive(Debug, Default)]
 pub struct Unsynced {
     files: Vec<File>,
@@ -354,15 +355,35 @@ impl Unsynced {
         }
         #[cfg(target_os = "linux")]
         {
-            self.more.entry(rustix::fs::fstat(&file)?.st_dev).or_insert(file);
-            Ok(())
+            use std::collections::btree_map::Entry;
+
+            match self.more.entry(rustix::fs::fstat(&file)?.st_dev) {
+                Entry::Occupied(_) => return Ok(()),
+                Entry::Vacant(place) if hears_of_syncfs(&file)? => {
+                    place.insert(file);
+                    return Ok(());
+                }
+                Entry::Vacant(_) => {}
+            }
         }
-        #[cfg(not(target_os = "linux"))]
-        file.sync_all()
+        sync_one(&file)
+    }
+
+    /// The names in a directory, where the system can make them durable.
+    #[cfg(unix)]
+    pub fn push_folder(&mut self, folder: &Dir) -> io::Result<()> {
+        self.push(folder.open(".")?)
+    }
+
+    #[cfg(not(unix))]
+    pub fn push_folder(&mut self, _: &Dir) -> io::Result<()> {
+        Ok(())
     }
 
     /// Makes all of them durable: one by one, or, when there are many, with all else that their file
-    /// systems have to write.
+    /// systems have to write. Linux's `syncfs` waits for the data and the metadata of every file and
+    /// directory of a file system as `fsync` does for one; but the disk is told once to empty its
+    /// cache, not once for each.
     pub fn sync(self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         for file in self.more.values() {
@@ -373,9 +394,29 @@ impl Unsynced {
             if self.more.contains_key(&rustix::fs::fstat(file)?.st_dev) {
                 continue;
             }
-            file.sync_all()?;
+            sync_one(file)?;
         }
         Ok(())
+    }
+}
+
+/// Whether `syncfs` reaches whoever keeps the bytes: a file system in user space is told of `fsync` alone.
+#[cfg(target_os = "linux")]
+fn hears_of_syncfs(file: &File) -> io::Result<bool> {
+    const FUSE_SUPER_MAGIC: rustix::fs::FsWord = 0x6573_5546;
+    Ok(rustix::fs::fstatfs(file)?.f_type != FUSE_SUPER_MAGIC)
+}
+
+fn sync_one(file: &File) -> io::Result<()> {
+    match file.sync_all() {
+        // Some file systems have no sync of directories; they promise no more without it.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+                && file.metadata()?.is_dir() =>
+        {
+            Ok(())
+        }
+        other => other,
     }
 }
 
@@ -460,18 +501,8 @@ fn make_private(folder: &Path) -> io::Result<()> {
 }
 
 /// Makes renames in a directory durable, where the system can.
-#[cfg(unix)]
 pub fn sync(folder: &Dir) -> io::Result<()> {
-    match folder.open(".")?.sync_all() {
-        // Some file systems have no sync of directories; they promise no more without it.
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-#[cfg(not(unix))]
-pub fn sync(_: &Dir) -> io::Result<()> {
-    Ok(())
+    let mut unsynced = Unsynced::default();
+    unsynced.push_folder(folder)?;
+    unsynced.sync()
 }

@@ -5,6 +5,7 @@
 //! | What is a check? | this one |
 //! | Which checks does a repository have? | `detect`, `declare` |
 //! | Which of them did the owner approve? | `trust` |
+//! | Which may run now, and which wait for a word of their owner? | `found` |
 //! | Where does it run before anything is written? | `scratch` |
 //! | What may it see of the environment? | `environment` |
 //! | Who starts it, limits it and ends it? | `run`, `supervise`, `process` |
@@ -18,6 +19,7 @@ pub mod declare;
 pub mod detect;
 pub mod environment;
 mod essence;
+pub mod found;
 mod output;
 mod paths;
 pub mod run;

@@ -33,6 +33,9 @@ pub struct RunArgs {
     /// With --json: ask what to do when a check fails on what was applied (the op is `choose`)
     #[arg(long, requires = "json")]
     pub ask_after_failure: bool,
+    /// With --json: ask about checks that nobody approved yet (the op is `approve_checks`)
+    #[arg(long, requires = "json")]
+    pub ask_about_checks: bool,
     /// Go on without this terminal; what is proposed waits for `countersign review`
     #[arg(long, conflicts_with = "json")]
     pub detach: bool,

@@ -5,14 +5,15 @@ use std::fmt::Write as _;
 use anyhow::bail;
 use serde::Serialize;
 
+use crate::check::Check;
+use crate::check::found::{Finder, allowance, denial};
 use crate::check::scratch::Workspace;
 use crate::check::trust::Trust;
-use crate::check::{Check, Source, declare, detect};
 use crate::cli::{ChecksArgs, ChecksCommand, ChosenChecks};
 use crate::command::json;
 use crate::config::Config;
 use crate::failure::{Failure, OrUsage as _};
-use crate::rules::{Rules, Verdict};
+use crate::rules::Rules;
 use crate::sanitize::visible;
 
 /// How much of a hash is shown.
@@ -42,9 +43,9 @@ struct Report<'a> {
 }
 
 pub fn checks(config: &Config, arguments: ChecksArgs) -> anyhow::Result<String> {
-    let (all, problems) = available(config);
-    let rules = &config.authority.rules;
-    let mut trust = Trust::open(&config.data.checks())?;
+    let finder = finder(config);
+    let (all, problems) = finder.all();
+    let mut trust = finder.trust()?;
     match arguments.command.unwrap_or(ChecksCommand::List) {
         ChecksCommand::List => {}
         ChecksCommand::Clean if Workspace::remove_all(&config.data.checks())? => {}
@@ -66,60 +67,18 @@ pub fn checks(config: &Config, arguments: ChecksArgs) -> anyhow::Result<String> 
             }
         }
     }
-    let report = report(&all, &trust, rules, problems);
+    let report = report(&all, &trust, &finder.rules, problems);
     if arguments.json { json(&report) } else { Ok(render(&report)) }
 }
 
-/// The checks of this repository, without doubles, and what could not be read.
-fn available(config: &Config) -> (Vec<Check>, Vec<String>) {
-    let mut problems = Vec::new();
-    let declared = declare::of_repository(&config.root).unwrap_or_else(|error| {
-        problems.push(format!("{error:#}"));
-        Vec::new()
-    });
-    let mut all: Vec<Check> = Vec::new();
-    let own = config.checks.iter().cloned();
-    for check in own.chain(declared).chain(detect::detect(&config.root)) {
-        let same = |known: &Check| known.argv == check.argv && known.directory == check.directory;
-        // What was written down says more than what was found.
-        if !all.iter().any(same) {
-            all.push(check);
-        }
+/// Where the checks of this repository are found, and held against what its owner approved.
+pub fn finder(config: &Config) -> Finder {
+    Finder {
+        root: config.root.clone(),
+        own: config.checks.clone(),
+        rules: config.authority.rules.clone(),
+        approvals: config.data.checks(),
     }
-    (all, problems)
-}
-
-/// The checks that may run here, and what to say about the others.
-///
-/// # Errors
-/// When the approvals cannot be read.
-pub fn ready(config: &Config, rules: &Rules) -> anyhow::Result<(Vec<Check>, Vec<String>)> {
-    let (all, mut notes) = available(config);
-    let (denied, all): (Vec<Check>, Vec<Check>) =
-        all.into_iter().partition(|check| rules.command(&check.argv) == Verdict::Deny);
-    notes.extend(denied.iter().map(|check| {
-        format!("not run, since it is denied ({}): `{}`", denial(check, rules), check.command_line())
-    }));
-    let trust = Trust::open(&config.data.checks())?;
-    let may_run = |check: &Check| trust.allows(check) || allowed(check, rules).is_some();
-    let (ready, unready): (Vec<Check>, Vec<Check>) = all.into_iter().partition(may_run);
-    if !unready.is_empty() {
-        let commands: Vec<String> =
-            unready.iter().map(|check| format!("`{}`", check.command_line())).collect();
-        notes.push(format!(
-            "not run, since you have not approved it: {}; `countersign checks` tells more",
-            commands.join(", ")
-        ));
-    }
-    Ok((ready, notes))
-}
-
-/// The owner's rule that approves this check, if one does: by its words alone, and therefore only where
-/// they say everything. What a file of the repository defines is approved by its hash.
-fn allowed(check: &Check, rules: &Rules) -> Option<String> {
-    let says_all = check.definition.is_empty() && check.source != Source::Repository;
-    let explained = rules.explain_command(&check.argv);
-    (says_all && explained.verdict == Verdict::Allow).then_some(explained.by)
 }
 
 /// A check that was typed, unless a rule denies it.
@@ -127,16 +86,9 @@ fn allowed(check: &Check, rules: &Rules) -> Option<String> {
 /// # Errors
 /// A rule that denies it, as a mistake of use.
 pub fn not_denied(check: Check, rules: &Rules) -> anyhow::Result<Check> {
-    if rules.command(&check.argv) != Verdict::Deny {
-        return Ok(check);
-    }
-    let message = format!("the check is denied ({}): `{}`", denial(&check, rules), check.command_line());
+    let Some(by) = denial(&check, rules) else { return Ok(check) };
+    let message = format!("the check is denied ({by}): `{}`", check.command_line());
     Err(Failure::usage(message, "`countersign rules test` explains it; --no-check runs none.").into())
-}
-
-/// What denies it.
-fn denial(check: &Check, rules: &Rules) -> String {
-    rules.explain_command(&check.argv).by
 }
 
 /// The hashes that are meant.
@@ -158,12 +110,12 @@ fn pick(chosen: &ChosenChecks, hashes: &[String]) -> anyhow::Result<Vec<String>>
 
 fn report<'a>(all: &'a [Check], trust: &'a Trust, rules: &Rules, problems: Vec<String>) -> Report<'a> {
     let row = |check: &'a Check| {
-        let denied = rules.command(&check.argv) == Verdict::Deny;
-        let rule = if denied { Some(denial(check, rules)) } else { allowed(check, rules) };
+        let denied = denial(check, rules);
+        let allowed = allowance(check, rules);
         Row {
             hash: check.hash(),
-            approved: !denied && (trust.allows(check) || rule.is_some()),
-            rule,
+            approved: denied.is_none() && (trust.allows(check) || allowed.is_some()),
+            rule: denied.or(allowed),
             command: check.command_line(),
             check,
         }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::apply;
 use crate::check::Check;
 use crate::cli::ReviewArgs;
-use crate::command::run::{Running, signer, watch};
+use crate::command::run::{Running, settings, signer, watch};
 use crate::command::{Finished, checks, json};
 use crate::config::Config;
 use crate::events::Events;
@@ -16,7 +16,8 @@ use crate::pending::{PendingStore, Waiting};
 use crate::protocol::{Event, Op, StartRequest};
 use crate::sanitize::visible;
 use crate::session::SessionLog;
-use crate::turn::Review;
+use crate::turn::{Checks, Review};
+use crate::ui::Audience;
 
 pub async fn review(config: &Config, arguments: ReviewArgs) -> anyhow::Result<Finished> {
     let store = PendingStore::in_folder(&config.data.pending());
@@ -41,12 +42,11 @@ pub async fn review(config: &Config, arguments: ReviewArgs) -> anyhow::Result<Fi
     let authority = config.tightened();
     // Not the repository's rules: a check that it could stop would not be there to fail.
     let own = &config.authority.rules;
-    let (checks, unready) = match typed {
-        Some(check) => (vec![checks::not_denied(check, own)?], Vec::new()),
-        None => checks::ready(config, own)?,
+    let checks = match typed {
+        Some(check) => Checks::These(vec![checks::not_denied(check, own)?]),
+        None => Checks::Found(checks::finder(config)),
     };
-    let unready: Vec<String> =
-        unready.into_iter().chain(authority.rules.problems().iter().cloned()).collect();
+    let problems = authority.rules.problems().to_vec();
     apply::recover(&config.root, &config.data.journal())?;
     let (session, log) = SessionLog::create(&config.data.sessions(), &crate::clock::stamp())?;
     let (events, receiver) = Events::new(log);
@@ -60,7 +60,9 @@ pub async fn review(config: &Config, arguments: ReviewArgs) -> anyhow::Result<Fi
         window_source: "not needed".into(),
     });
     signer.asks_after_failure = !arguments.json;
-    unready.into_iter().for_each(|note| events.warn(note));
+    signer.asks_about_checks = !arguments.json && settings(config).audience == Audience::Person;
+    problems.into_iter().for_each(|note| events.warn(note));
+    signer.note_checks()?;
     let text = format!("review of patch {}: {}", waiting.id, waiting.note.request);
     let mut engine = Running::start(session, Review { signer, waiting }, (events, receiver), asked);
     let request = StartRequest { text, tags: Vec::new() };

@@ -25,8 +25,8 @@ use crate::retrieve::{Library, Retriever};
 use crate::role::{self, Caller, Model, RoleSpec, Roles, Sampling};
 use crate::rules::Authority;
 use crate::session::SessionLog;
-use crate::turn::{Desk, Parts, Signer, Tries};
-use crate::ui::{self, Colour, Ended, Settings};
+use crate::turn::{Checks, Desk, Parts, Signer, Tries};
+use crate::ui::{self, Audience, Colour, Ended, Settings};
 
 pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished> {
     let typed = arguments.check.as_deref().map(Check::typed).transpose();
@@ -50,12 +50,17 @@ pub async fn run(config: &Config, arguments: RunArgs) -> anyhow::Result<Finished
         let _ = rustix::process::setsid();
     }
     let asks_after_failure = !arguments.json || arguments.ask_after_failure;
+    let asks_about_checks = match arguments.json {
+        true => arguments.ask_about_checks,
+        false => settings(config).audience == Audience::Person,
+    };
     let offers = match arguments.json {
         // Its standard input carries ops.
         true => offer::Offers::Told,
         false => offer::Offers::Asked,
     };
-    let how = How { wanted, tries, asks_after_failure, offers, ..How::usual(Requests::One) };
+    let how =
+        How { wanted, tries, asks_after_failure, asks_about_checks, offers, ..How::usual(Requests::One) };
     let mut engine = start(config, how).await?;
     let store = JobStore::in_folder(&config.data.jobs());
     let _held = config.job.as_deref().map(|job| store.begin(job, &engine.session)).transpose()?;
@@ -114,6 +119,8 @@ pub struct How {
     pub tries: Tries,
     /// See [`Signer::asks_after_failure`].
     pub asks_after_failure: bool,
+    /// See [`Signer::asks_about_checks`].
+    pub asks_about_checks: bool,
     pub requests: Requests,
     /// What to do where there is no model.
     pub offers: offer::Offers,
@@ -129,6 +136,7 @@ impl How {
             wanted: Wanted::Approved,
             tries: Tries::default(),
             asks_after_failure: true,
+            asks_about_checks: false,
             requests,
             offers: offer::Offers::Asked,
             parts: Parts::default(),
@@ -208,13 +216,13 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
     let authority = config.tightened();
     // Not the repository's rules: a check that it could stop would not be there to fail.
     let own = &config.authority.rules;
-    let (checks, unready) = match how.wanted {
-        Wanted::None => (Vec::new(), Vec::new()),
-        Wanted::Typed(check) => (vec![checks::not_denied(check, own)?], Vec::new()),
-        Wanted::Approved => checks::ready(config, own)?,
+    let checks = match how.wanted {
+        Wanted::None => Checks::These(Vec::new()),
+        Wanted::Typed(check) => Checks::These(vec![checks::not_denied(check, own)?]),
+        Wanted::Approved => Checks::Found(checks::finder(config)),
     };
-    let unready = unready.into_iter().chain(authority.rules.problems().iter().cloned());
-    for note in connected.notes.into_iter().chain(recovered).chain(unready) {
+    let problems = authority.rules.problems().to_vec();
+    for note in connected.notes.into_iter().chain(recovered).chain(problems) {
         events.warn(note);
     }
 
@@ -249,6 +257,8 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
     let (mut signer, asked) = signer(config, authority, events.clone(), session.clone(), checks);
     signer.retriever = Some(retriever.clone());
     signer.asks_after_failure = how.asks_after_failure;
+    signer.asks_about_checks = how.asks_about_checks;
+    signer.note_checks()?;
     let desk = Desk {
         architect: role::spawn_architect(caller(&roles.architect, &architect_model)),
         explorer: role::spawn_explorer(caller(&roles.explorer, &of(&named.explorer)?), retriever.clone()),
@@ -275,7 +285,7 @@ pub fn signer(
     authority: Authority,
     events: Events,
     session: String,
-    checks: Vec<Check>,
+    checks: Checks,
 ) -> (Signer, mpsc::Receiver<Asked>) {
     let (owner, asked) = mpsc::channel(1);
     let signer = Signer {
@@ -289,6 +299,8 @@ pub fn signer(
         runner: config.runner.clone(),
         retriever: None,
         asks_after_failure: true,
+        asks_about_checks: false,
+        told: Arc::default(),
         ids: Arc::default(),
         owner,
     };

@@ -17,7 +17,8 @@ pub async fn session(config: &Config) -> anyhow::Result<Finished> {
         )
         .into());
     }
-    let how = run::How { tries: config.tries, ..run::How::usual(run::Requests::Many) };
+    let usual = run::How::usual(run::Requests::Many);
+    let how = run::How { tries: config.tries, asks_about_checks: true, ..usual };
     let mut engine = run::start(config, how).await?;
     let latest = || UndoArgs { change: None, hunk: Vec::new(), task: false };
     let mut screen = Screen::of_process(&settings);

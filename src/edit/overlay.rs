@@ -103,7 +103,7 @@ impl Overlay {
     /// Whether anything is proposed.
     pub fn is_changed(&self) -> bool {
         let mut changes = self.files.iter().filter_map(|(path, file)| change(path, file));
-        changes.any(|change| change.before != change.after)
+        changes.any(|change| change.changes())
     }
 
     /// All that is proposed so far, against the disk as it was read.
@@ -241,9 +241,8 @@ impl Overlay {
         }
         (self.files, self.trace) = (files, trace);
         let proposed = touched.iter().filter_map(|key| {
-            let patch = PatchSet::derive(change(key, &self.files[key]).into_iter().collect());
-            let file = patch.files().first()?;
-            Some(ProposedFile { path: file.path().to_owned(), change: file.kind(), tier: file.tier() })
+            let change = change(key, &self.files[key]).filter(FileChange::changes)?;
+            Some(ProposedFile { path: change.path().to_owned(), change: change.kind(), tier: change.tier })
         });
         Ok(Proposed { files: proposed.collect() })
     }

@@ -99,8 +99,7 @@ enum Part {
 impl PatchSet {
     /// The patch that makes these changes. A file that does not change is left out.
     pub fn derive(changes: Vec<FileChange>) -> PatchSet {
-        let mut changes: Vec<FileChange> =
-            changes.into_iter().filter(|change| change.before != change.after).collect();
+        let mut changes: Vec<FileChange> = changes.into_iter().filter(FileChange::changes).collect();
         changes.sort_by(|one, other| one.path().cmp(other.path()));
         let mut next_id = 1..;
         let files = changes
@@ -243,19 +242,29 @@ impl PatchSet {
 }
 
 impl FileChange {
-    fn path(&self) -> &str {
+    /// Whether anything is different after it.
+    pub fn changes(&self) -> bool {
+        self.before != self.after
+    }
+
+    pub fn kind(&self) -> ChangeKind {
+        match (&self.before, &self.after) {
+            (None, _) => ChangeKind::Create,
+            (_, None) => ChangeKind::Delete,
+            (Some((old, _)), Some((new, _))) if old != new => ChangeKind::Rename,
+            _ => ChangeKind::Modify,
+        }
+    }
+
+    /// The path after the change, or of the deleted file.
+    pub fn path(&self) -> &str {
         self.after.as_ref().or(self.before.as_ref()).map_or("", |(path, _)| path)
     }
 }
 
 impl FilePatch {
     pub fn kind(&self) -> ChangeKind {
-        match (&self.change.before, &self.change.after) {
-            (None, _) => ChangeKind::Create,
-            (_, None) => ChangeKind::Delete,
-            (Some((old, _)), Some((new, _))) if old != new => ChangeKind::Rename,
-            _ => ChangeKind::Modify,
-        }
+        self.change.kind()
     }
 
     /// The path after the change, or of the deleted file.

@@ -126,7 +126,8 @@ static COMMANDS: LazyLock<Vec<CommandEntry>> = LazyLock::new(|| {
 });
 
 fn line(offset: usize) -> usize {
-    TEXT[..offset].matches('\n').count() + 1
+    // Counted in bytes, since every start of the program does it for every pattern.
+    TEXT.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use crate::rules::Mode;
 use evidence::Gathered;
 pub(crate) use evidence::reasons;
 use make::Maker;
-pub use sign::{Review, Signer};
+pub use sign::{Checks, Review, Signer};
 
 /// How often the Architect may ask before it has to plan.
 const MOST_ROUNDS: usize = 2;

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use futures::future::BoxFuture;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::{self, ApplyError, Extent, Note, Which};
 use crate::approval::{self, Approved, Ruling, Verdict};
+use crate::check::found::{self, Finder};
 use crate::check::scratch::Workspace;
 use crate::check::{self, Check, Place, Ran, Runner};
 use crate::edit::{Overlay, PatchSet, grammar};
@@ -24,8 +25,8 @@ use crate::failure::Failure;
 use crate::message::Step;
 use crate::pending::{self, PendingStore, Waiting};
 use crate::protocol::{
-    AfterFailure, CandidateView, CheckPlace, CheckResult, Decision, Event, HunkChange, Outcome, Revision,
-    StartRequest, Usage,
+    AfterFailure, CandidateView, CheckAnswer, CheckPlace, CheckQuestion, CheckResult, CheckView, Decision,
+    Event, HunkChange, Outcome, Revision, StartRequest, Usage,
 };
 use crate::retrieve::Retriever;
 use crate::rules::{self, Authority, Mode};
@@ -42,17 +43,29 @@ pub struct Signer {
     pub pending: PendingStore,
     /// How far it goes without asking.
     pub authority: Authority,
-    /// Checks that may run, in this order.
-    pub checks: Vec<Check>,
+    pub checks: Checks,
     pub runner: Runner,
     /// Which tests concern a change; without it all run.
     pub retriever: Option<Retriever>,
     /// Whether somebody can say what to do when a check fails on what was applied; else it is kept.
     pub asks_after_failure: bool,
+    /// Whether somebody can say whether a check that nobody approved yet may run; else it does not.
+    pub asks_about_checks: bool,
+    /// Hashes of the checks that its owner does not want now, or was told of that they do not run.
+    pub told: Arc<Mutex<BTreeSet<String>>>,
     /// Last id of a question that was given out; ids are never used twice in a session.
     pub ids: Arc<AtomicU64>,
     /// The way to the owner.
     pub owner: mpsc::Sender<Asked>,
+}
+
+/// Which checks run.
+#[derive(Debug, Clone)]
+pub enum Checks {
+    /// These, in this order.
+    These(Vec<Check>),
+    /// Those of the repository that its owner has approved.
+    Found(Finder),
 }
 
 /// A patch that waits for its owner.
@@ -352,11 +365,93 @@ impl Signer {
         Ok(answer.await.context("the engine ended while a choice waited for its owner")?)
     }
 
+    /// Says at the start which checks do not run, unless their owner will be asked.
+    ///
+    /// # Errors
+    /// When the approvals cannot be read.
+    pub fn note_checks(&self) -> anyhow::Result<()> {
+        let Checks::Found(finder) = &self.checks else { return Ok(()) };
+        let found = finder.find()?;
+        found.notes.into_iter().for_each(|note| self.events.warn(note));
+        if !self.asks_about_checks {
+            self.leave_out(&found.unapproved);
+        }
+        Ok(())
+    }
+
+    /// Says once that these checks do not run.
+    fn leave_out(&self, checks: &[Check]) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<Check> = checks.iter().filter(|check| told.insert(check.hash())).cloned().collect();
+        found::not_approved(&new).into_iter().for_each(|note| self.events.warn(note));
+    }
+
+    /// The checks that may run now. Their owner is asked about each other one, once: again only when it
+    /// has changed, which it may have done while the question was open.
+    async fn approved_checks(&self) -> Result<Vec<Check>, Stop> {
+        let finder = match &self.checks {
+            Checks::These(checks) => return Ok(checks.clone()),
+            Checks::Found(finder) => finder,
+        };
+        loop {
+            let found = finder.find()?;
+            if !self.asks_about_checks {
+                self.leave_out(&found.unapproved);
+                return Ok(found.ready);
+            }
+            let new: Vec<Check> = {
+                let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                found.unapproved.into_iter().filter(|check| !told.contains(&check.hash())).collect()
+            };
+            if new.is_empty() {
+                return Ok(found.ready);
+            }
+            let answer = self.ask_about_checks(&new).await?;
+            let (mut approved, mut not_now) = (Vec::new(), Vec::new());
+            for check in &new {
+                let hash = check.hash();
+                let kept = answer.approve.contains(&hash).then(|| {
+                    finder.trust().and_then(|mut trust| trust.approve(check, crate::clock::now_ms()))
+                });
+                // What cannot be written down is not approved; the work so far is not lost with it.
+                if let Some(Err(error)) = &kept {
+                    self.events.warn(format!("not approved: `{}`: {error:#}", check.command_line()));
+                }
+                match kept {
+                    Some(Ok(())) => approved.push(hash),
+                    _ => not_now.push(hash),
+                }
+            }
+            self.told.lock().unwrap_or_else(PoisonError::into_inner).extend(not_now.iter().cloned());
+            self.events.emit(Event::ChecksAnswered { question: answer.question, approved, not_now });
+        }
+    }
+
+    async fn ask_about_checks(&self, checks: &[Check]) -> Result<CheckAnswer, Stop> {
+        let sandbox = self.runner.sandbox().await?;
+        let views: Vec<CheckView> = checks.iter().map(check_view).collect();
+        let mut digest = blake3::Hasher::new();
+        for view in &views {
+            digest.update(view.hash.as_bytes());
+        }
+        let question = CheckQuestion {
+            id: self.next_id(),
+            digest: digest.finalize().to_hex().to_string(),
+            checks: views,
+            sandboxed: sandbox.warning.is_none(),
+            sandbox: sandbox.description,
+        };
+        let (reply, answer) = oneshot::channel();
+        self.owner.send(Asked::Checks { question, reply }).await.ok().context("the engine is gone")?;
+        Ok(answer.await.context("the engine ended while checks waited for their owner")?)
+    }
+
     /// Runs the checks, on a copy with the whole patch in it or in the tree, and gives the result of
     /// each. Tests that concern the change come first; when they fail, the rest of their check would
     /// not change the verdict.
     pub(super) async fn check(&self, place: Place, patch: &PatchSet) -> Result<Vec<Ran>, Stop> {
-        if self.checks.is_empty() {
+        let checks = self.approved_checks().await?;
+        if checks.is_empty() {
             return Ok(Vec::new());
         }
         let mut workspace = self.runner.workspace()?;
@@ -372,7 +467,7 @@ impl Signer {
             workspace = filled.await.context("the thread of the scratch copy ended")??;
         }
         let mut results = Vec::new();
-        for check in &self.checks {
+        for check in &checks {
             let mut ran = None;
             if let Some(selected) = self.selected(check, patch).await? {
                 ran = Some(self.run_check(&selected, &workspace, place).await?);
@@ -437,6 +532,20 @@ impl Signer {
             .map_err(|error| Stop::Other(refused(error)))?;
         self.events.emit(Event::Undone { change: change.to_owned() });
         Ok(())
+    }
+}
+
+/// A check with all that its hash is of.
+fn check_view(check: &Check) -> CheckView {
+    CheckView {
+        hash: check.hash(),
+        argv: check.argv.clone(),
+        command: check.command_line(),
+        directory: check.directory.clone(),
+        source: check.source.describe(),
+        timeout_s: check.timeout_s,
+        environment: check.environment.clone(),
+        definition: check.definition.clone(),
     }
 }
 

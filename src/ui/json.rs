@@ -15,7 +15,7 @@ use super::Ended;
 use super::terminal::keys::{Process, Wish, Wishes};
 use super::terminal::{GRACE, at};
 use super::text::{Line, Tone};
-use crate::protocol::{AfterFailure, Choice, Decision, Envelope, Event, Op};
+use crate::protocol::{AfterFailure, CheckAnswer, Choice, Decision, Envelope, Event, Op};
 use crate::sanitize::visible;
 
 /// The longest op in bytes; a longer line is refused, not stored.
@@ -250,8 +250,19 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
                 self.waiting.insert(choice, (keep, Answer::None));
                 self.answer_if_alone();
             }
-            Event::Decided { approval, .. } | Event::SentBack { approval, .. } => {
-                self.waiting.remove(&approval);
+            Event::ChecksUnapproved(question) => {
+                let none = Op::ApproveChecks(CheckAnswer {
+                    question: question.id,
+                    digest: question.digest,
+                    approve: Vec::new(),
+                });
+                self.waiting.insert(question.id, (none, Answer::None));
+                self.answer_if_alone();
+            }
+            Event::Decided { approval: answered, .. }
+            | Event::SentBack { approval: answered, .. }
+            | Event::ChecksAnswered { question: answered, .. } => {
+                self.waiting.remove(&answered);
             }
             Event::Refused { reason } => {
                 if !self.in_turn && self.life == Life::OneTurn {
@@ -281,6 +292,7 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
                     Op::Decide(decision) => Some(decision.approval),
                     Op::Revise(revision) => Some(revision.approval),
                     Op::Choose(choice) => Some(choice.choice),
+                    Op::ApproveChecks(answer) => Some(answer.question),
                     _ => None,
                 };
                 if let Some((_, answer)) = about.and_then(|about| self.waiting.get_mut(&about)) {
@@ -304,7 +316,7 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
         }
     }
 
-    /// Leaves a patch pending, and an applied change as it is.
+    /// Leaves a patch pending, an applied change as it is, and checks unapproved.
     fn answer_if_alone(&mut self) {
         if self.input_open {
             return;

@@ -5,6 +5,7 @@
 //! the owner's answers as ops and believes only events.
 
 pub mod ask;
+mod checks;
 mod editor;
 mod keyboard;
 pub mod keys;
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use self::ask::{Question, Reply};
+use self::checks::CheckReview;
 use self::keys::{Process, Wish, Wishes};
 use self::review::{Answer, Key, Next, Prompt, Review};
 use self::screen::Screen;
@@ -31,7 +33,8 @@ use self::view::View;
 use super::text::{Line, Tone, count, meter, thousands};
 use super::{Audience, Ended, Settings, Stdout, unified};
 use crate::protocol::{
-    AfterFailure, Approval, CheckPlace, Choice, Decision, Envelope, Event, FileReview, Op, Outcome, RuledFile,
+    AfterFailure, Approval, CheckPlace, CheckQuestion, Choice, Decision, Envelope, Event, FileReview, Op,
+    Outcome, RuledFile,
 };
 
 /// How long a second Ctrl-C waits for the engine to leave by itself: long enough to finish or take
@@ -77,6 +80,7 @@ struct Open {
 enum About {
     Review(Box<Review>),
     Choice { id: u64, options: Vec<AfterFailure> },
+    Checks(CheckReview),
 }
 
 impl Open {
@@ -87,7 +91,7 @@ impl Open {
     fn approval(&self) -> Option<u64> {
         match &self.about {
             About::Review(review) => Some(review.id()),
-            About::Choice { .. } => None,
+            About::Choice { .. } | About::Checks(_) => None,
         }
     }
 }
@@ -245,7 +249,7 @@ impl Front {
         }
         match open.about {
             About::Review(review) => Some(*review),
-            About::Choice { .. } => None,
+            About::Choice { .. } | About::Checks(_) => None,
         }
     }
 
@@ -261,6 +265,7 @@ impl Front {
             Event::ApprovalNeeded(approval) => self.approval(approval, columns, wishes),
             Event::PlanReady { .. } => self.plan = lines,
             Event::ChoiceNeeded { choice, options, .. } => self.choice(choice, options, wishes),
+            Event::ChecksUnapproved(question) => self.checks(question, wishes),
             Event::TurnStarted { .. } => self.began = true,
             Event::TurnFinished { outcome, .. } => {
                 if let Outcome::Planned { .. } = outcome
@@ -367,6 +372,17 @@ impl Front {
         }
     }
 
+    fn checks(&mut self, question: CheckQuestion, wishes: &mut Wishes) {
+        match self.settings.audience {
+            Audience::Person => {
+                wishes.pause();
+                self.question = Some(Open::new(About::Checks(CheckReview::new(question))));
+                self.advance(wishes);
+            }
+            Audience::Nobody => self.outbox.push_back(Op::ApproveChecks(checks::none(&question))),
+        }
+    }
+
     /// Whether standard output is for somebody who does not see the screen.
     fn has_reader(&self) -> bool {
         self.settings.stdout == Stdout::Data || self.settings.audience == Audience::Nobody
@@ -425,6 +441,14 @@ impl Front {
     fn advance(&mut self, wishes: &mut Wishes) {
         let Some(open) = &mut self.question else { return };
         let next = match &mut open.about {
+            About::Checks(review) => match review.next_page(self.settings.columns()) {
+                Some(lines) => Next::Ask(lines, Prompt::Check),
+                None => {
+                    self.outbox.push_back(Op::ApproveChecks(review.answered()));
+                    self.close_question(wishes);
+                    return;
+                }
+            },
             About::Choice { options, .. } => Next::Ask(Vec::new(), Prompt::AfterFailure(options.clone())),
             About::Review(review) => review.next_question(),
         };
@@ -490,6 +514,13 @@ impl Front {
                 review.answer(answer, columns);
                 self.advance(wishes);
             }
+            (Reply::Key(Key::Answer(answer)), About::Checks(review)) => {
+                if answer == Answer::Leave {
+                    (open.page, open.next) = (Vec::new(), None);
+                }
+                review.answer(&answer, columns);
+                self.advance(wishes);
+            }
             (Reply::Key(Key::Feedback), About::Review(_)) => self.put(Question::Prompt(Prompt::Feedback)),
             (Reply::Key(Key::More), _) => self.turn_page(),
             (Reply::Key(Key::AfterFailure(answer)), About::Choice { id, .. }) => {
@@ -526,13 +557,19 @@ impl Front {
                 self.decide(decision);
                 self.close_question(wishes);
             }
+            (Reply::Broken(reason), About::Checks(review)) => {
+                let text = format!("the question could not be asked, so that no check is approved: {reason}");
+                self.screen.print(&Line::new(Tone::Bad, &text).wrap(columns, 2));
+                self.outbox.push_back(Op::ApproveChecks(review.none()));
+                self.close_question(wishes);
+            }
             (_, About::Choice { id, .. }) => {
                 let choice = *id;
                 self.outbox.push_back(Op::Choose(Choice { choice, answer: AfterFailure::Keep }));
                 self.close_question(wishes);
             }
             // No prompt gives such an answer here.
-            (Reply::Key(_), About::Review(_)) => self.advance(wishes),
+            (_, About::Review(_) | About::Checks(_)) => self.advance(wishes),
         }
     }
 }

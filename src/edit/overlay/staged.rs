@@ -311,8 +311,8 @@ impl Staged<'_> {
             let tier = placed.iter().map(|one| one.anchor.tier).max().unwrap_or(Tier::Exact);
             let edits: Vec<_> =
                 placed.iter().map(|one| (one.anchor.lines.clone(), one.text.as_str())).collect();
-            let mut trace = self.trace.clone();
-            trace.note(key, &lines, &edits, Rests::OnItsPlace);
+            // Should something be refused after all, nobody takes this trace over.
+            self.trace.note(key, &lines, &edits, Rests::OnItsPlace);
             let edits = placed.into_iter().map(|one| (one.anchor.lines, one.text)).collect();
             let mut spliced = anchor::splice(&lines, edits);
             match last_line {
@@ -324,14 +324,11 @@ impl Staged<'_> {
             if refusals.len() == before && spliced == unmarked(&base) {
                 return Err(explain::no_change(&path));
             }
-            Ok((marked_like(&base, spliced), tier, trace))
+            Ok((marked_like(&base, spliced), tier))
         });
         match laid {
             Err(refusal) => refusals.push(refusal),
-            Ok((text, tier, trace)) if refusals.len() == before => {
-                self.trace = trace;
-                self.set(key, text, tier);
-            }
+            Ok((text, tier)) if refusals.len() == before => self.set(key, text, tier),
             Ok(_) => {}
         }
     }

@@ -96,25 +96,27 @@ impl Trace {
 
     /// By hunk, the hunks that it builds on.
     pub fn needs(&self, changes: &[LineChange]) -> BTreeMap<u32, BTreeSet<u32>> {
-        let mut owned: Vec<BTreeSet<usize>> = Vec::new();
+        // By written line, the hunks that show it.
+        let mut shown_by: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
         let mut edits: Vec<BTreeSet<usize>> = Vec::new();
         for change in changes {
             let lines = self.files.get(&change.key).map_or(&[][..], Vec::as_slice);
-            let written: BTreeSet<usize> =
-                lines.get(change.new.clone()).unwrap_or_default().iter().filter_map(written).collect();
-            let mut by: BTreeSet<usize> = written.iter().map(|id| self.writers[*id]).collect();
+            let mut by = BTreeSet::new();
+            for id in lines.get(change.new.clone()).unwrap_or_default().iter().filter_map(written) {
+                shown_by.entry(id).or_default().insert(change.hunk);
+                by.insert(self.writers[id]);
+            }
             if let Some(removed) = self.removed.get(&change.key) {
                 by.extend(removed.range(change.old.clone()).map(|(_, edit)| *edit));
             }
-            owned.push(written);
             edits.push(by);
         }
         let mut needs: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
         for (change, by) in changes.iter().zip(&edits) {
-            let reads: BTreeSet<usize> = by.iter().flat_map(|edit| &self.reads[*edit]).copied().collect();
-            for (other, owned) in changes.iter().zip(&owned) {
-                if other.hunk != change.hunk && !owned.is_disjoint(&reads) {
-                    needs.entry(change.hunk).or_default().insert(other.hunk);
+            let reads = by.iter().flat_map(|edit| &self.reads[*edit]);
+            for other in reads.filter_map(|line| shown_by.get(line)).flatten() {
+                if *other != change.hunk {
+                    needs.entry(change.hunk).or_default().insert(*other);
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::review::Answer;
 use super::*;
-use crate::protocol::{ChangeKind, FileReview, HunkReview, Outcome, Usage};
+use crate::protocol::{ChangeKind, CheckAnswer, CheckView, FileReview, HunkReview, Outcome, Usage};
 use crate::ui::Colour;
 
 /// A stream that remembers.
@@ -435,4 +435,53 @@ async fn after_a_failed_check_the_owner_chooses_and_a_pipe_keeps() {
     let mut nobody = stage(Audience::Nobody);
     nobody.tell(needed(&options));
     assert_eq!(nobody.op().await, Op::Choose(Choice { choice: 4, answer: AfterFailure::Keep }));
+}
+
+#[tokio::test]
+async fn checks_are_approved_one_by_one_and_a_pipe_or_a_broken_terminal_approves_none() {
+    let check = |hash: &str| CheckView {
+        hash: hash.into(),
+        argv: vec!["true\u{1b}[2J".into()],
+        command: "true\u{1b}[2J".into(),
+        directory: String::new(),
+        source: "found by Makefile".into(),
+        timeout_s: 600,
+        environment: vec![],
+        definition: String::new(),
+    };
+    let needed = || {
+        Event::ChecksUnapproved(CheckQuestion {
+            id: 4,
+            digest: "d4".into(),
+            checks: vec![check("one"), check("two")],
+            sandboxed: true,
+            sandbox: "Landlock".into(),
+        })
+    };
+    let approved = |hashes: &[&str]| {
+        let approve = hashes.iter().map(|hash| (*hash).to_owned()).collect();
+        Op::ApproveChecks(CheckAnswer { question: 4, digest: "d4".into(), approve })
+    };
+    let mut person = stage(Audience::Person);
+    person.tell(needed());
+    person.answer(Prompt::Check, said(Answer::Help)).await;
+    person.answer(Prompt::Check, said(Answer::No)).await;
+    person.answer(Prompt::Check, said(Answer::Yes)).await;
+    assert_eq!(person.op().await, approved(&["two"]));
+    assert!(!person.people.text().contains('\u{1b}'));
+
+    let mut broken = stage(Audience::Person);
+    broken.tell(needed());
+    broken.answer(Prompt::Check, said(Answer::Yes)).await;
+    broken.answer(Prompt::Check, Reply::Broken("no terminal".into())).await;
+    assert_eq!(broken.op().await, approved(&[]));
+
+    let mut stopped = stage(Audience::Person);
+    stopped.tell(needed());
+    stopped.answer(Prompt::Check, Reply::Stop).await;
+    assert_eq!(stopped.op().await, Op::Cancel);
+
+    let mut nobody = stage(Audience::Nobody);
+    nobody.tell(needed());
+    assert_eq!(nobody.op().await, approved(&[]));
 }

@@ -162,6 +162,15 @@ impl View {
                 let next = format!("; `countersign review {id}` goes on with it");
                 page.add(2, Line::new(Tone::Plain, &text).and(Tone::Strong, id).and(Tone::Dim, &next));
             }
+            Event::ChecksUnapproved(question) => {
+                let checks = count(question.checks.len() as u64, "check");
+                let text = format!("{checks} of this repository may not run before you approve:");
+                page.add(2, Line::new(Tone::Heading, &text));
+            }
+            Event::ChecksAnswered { approved, not_now, .. } => {
+                let text = format!("checks: {} approved, {} not now", approved.len(), not_now.len());
+                page.add(2, Line::new(Tone::Plain, &text));
+            }
             Event::ChoiceNeeded { reason, .. } => page.labelled(Tone::Bad, "check failed: ", reason),
             Event::Undone { change } => {
                 self.applied.clear();

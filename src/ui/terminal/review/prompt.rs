@@ -15,6 +15,8 @@ pub enum Prompt {
     AfterFailure(Vec<AfterFailure>),
     /// Why a hunk is declined, in the owner's words: a line of text.
     Feedback,
+    /// About the check above.
+    Check,
 }
 
 /// One answer of the owner about hunks.
@@ -83,6 +85,7 @@ impl Prompt {
             }
             Prompt::AfterFailure(_) => "[u]ndo or [k]eep it?".into(),
             Prompt::Feedback => "What should be different?".into(),
+            Prompt::Check => "Approve this check? [y n q ?]".into(),
         }
     }
 
@@ -107,6 +110,9 @@ impl Prompt {
                 return wanted.map(Key::AfterFailure).ok_or("answer with one of the letters in brackets");
             }
             (Prompt::Feedback, _) => return Err("write a line"),
+            (Prompt::Check, key) if !"ynq?".contains(key) => {
+                return Err("y approves it, n does not; ? lists the keys");
+            }
             (Prompt::Hunk, 'f') => return Ok(Key::Feedback),
             (_, 'y') => Yes,
             (_, 'n') => No,
@@ -123,7 +129,7 @@ impl Prompt {
             (Prompt::Hunk, 'k') => Previous,
             (Prompt::Hunk, 'u') => Undo,
             (Prompt::Hunk, _) => return Err("y applies, n does not; ? lists the keys"),
-            (Prompt::Several(_), _) => return Err("answer y or n"),
+            (Prompt::Several(_) | Prompt::Check, _) => return Err("answer y or n"),
         };
         Ok(Key::Answer(answer))
     }
@@ -138,6 +144,7 @@ mod tests {
         for key in ['\r', '\n', ' ', '\t', 'Y', 'N', '1', '\u{1b}', '\u{200b}', 'ý'] {
             assert!(Prompt::Hunk.key(key).is_err(), "{key:?}");
             assert!(Prompt::Several(2).key(key).is_err(), "{key:?}");
+            assert!(Prompt::Check.key(key).is_err(), "{key:?}");
             assert!(Prompt::AfterFailure(vec![AfterFailure::Undo]).key(key).is_err(), "{key:?}");
         }
         assert!(Prompt::Several(2).key('A').is_err());
@@ -158,6 +165,7 @@ mod tests {
             Prompt::More(99_999),
             Prompt::AfterFailure(all),
             Prompt::Feedback,
+            Prompt::Check,
         ] {
             assert!(prompt.text().len() <= 36, "{prompt:?}");
         }
