@@ -111,6 +111,11 @@ pub fn essence(output: &str, most: usize) -> String {
     both_ends(&text, most)
 }
 
+/// Whether a text has a failure in it that a tool told.
+pub fn tells_a_failure(text: &str) -> bool {
+    text.lines().any(|line| PATTERNS.forms.iter().any(|form| form.begin.is_match(line.trim_end())))
+}
+
 /// The failures in order, without their noise and without doubles.
 fn failures(lines: &[&str]) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
@@ -214,6 +219,15 @@ mod tests {
             assert!(!text.contains(line), "{line:?} is in\n{text}");
         }
         assert!(text.len() < output.len(), "nothing was left out of\n{text}");
+    }
+
+    #[test]
+    fn a_request_that_pastes_a_failure_is_told_from_one_that_speaks_of_one() {
+        let pasted =
+            "The dates are wrong:\n\nTraceback (most recent call last):\n  File \"a.py\", line 3, in f";
+        assert!(tells_a_failure(pasted));
+        assert!(tells_a_failure("fix it\nerror[E0308]: mismatched types\n --> src/lib.rs:3:5"));
+        assert!(!tells_a_failure("print an error: the file is missing, and a traceback with --verbose"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use countersign_index::{extract, lang};
 
+use crate::check;
 use crate::edit::gate::{self, Deletion, Gates};
 use crate::edit::grammar::{self, Definition};
 use crate::edit::parse::{self, Expected, Format};
@@ -150,6 +151,8 @@ impl Work<'_> {
         let target = Target { step, text: &text, definitions: &definitions, fits_answer, ranked, fixed };
         let before = self.overlay.clone();
         let mut format = target.first();
+        let is_told_of_failure =
+            step.action == StepAction::Edit && check::tells_a_failure(&self.job.request.text);
         let mut reasons: Vec<String> = Vec::new();
         let mut variation = self.notes.variation;
         // Answers that were the file as it is: no other form would change that.
@@ -172,14 +175,14 @@ impl Work<'_> {
                 }
                 _ => None,
             };
-            let failed_before = !self.notes.failure.is_empty() || unchanged > 0;
+            let fails = is_told_of_failure || !self.notes.failure.is_empty() || unchanged > 0;
             let request = StepRequest {
                 request: self.job.request.text.clone(),
                 step: step.clone(),
                 format,
                 regions: shown(&regions, format, &text, step),
                 // Who is held to blocks has no place for words.
-                diagnose: failed_before && searchable.is_none(),
+                diagnose: fails && searchable.is_none(),
                 searchable,
                 reasons: std::mem::take(&mut reasons),
                 failure: self.notes.failure.clone(),
