@@ -42,6 +42,19 @@ const Q5_0: u32 = 6;
 const Q5_1: u32 = 7;
 const Q8_0: u32 = 8;
 
+/// How far ahead of a block what follows it is asked for, in bytes.
+const AHEAD: usize = 4096;
+
+/// Asks for the lines of a block that comes later. The processor does so by itself within a page of 4 KiB,
+/// and files are mapped in such pages: without this each of them would begin with a wait.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn ask_ahead<const BYTES: usize>(block: *const u8) {
+    for line in (0..BYTES).step_by(64) {
+        // An address behind the end is no access: nothing is read that could not be.
+        _mm_prefetch::<_MM_HINT_T0>(block.wrapping_add(AHEAD + line).cast());
+    }
+}
+
 #[target_feature(enable = "avx2,fma,f16c")]
 fn sum(lanes: __m256) -> f32 {
     let four = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps::<1>(lanes));
@@ -66,6 +79,7 @@ unsafe fn floats<const KIND: u32>(row: &[u8], vector: &[f32]) -> f32 {
             let at = start + i * 8;
             // SAFETY: lengths are multiples of 32, and the row has as many weights as the vector has numbers.
             unsafe {
+                ask_ahead::<1>(row.as_ptr().add(if KIND == 0 { at * 4 } else { at * 2 }));
                 let bits = |bytes| _mm_loadu_si128(row.as_ptr().add(bytes).cast());
                 let weights = match KIND {
                     0 => _mm256_loadu_ps(row.as_ptr().cast::<f32>().add(at)),
@@ -116,6 +130,7 @@ unsafe fn small<const FORMAT: u32>(row: &[u8], vector: &Panel) -> f32 {
         // SAFETY: one block and 32 bytes of the vector for each of its scales.
         unsafe {
             let block = row.as_ptr().add(group * block_bytes);
+            ask_ahead::<1>(block);
             let bytes = _mm256_loadu_si256(vector.bytes.as_ptr().add(group * 32).cast());
             let scale = *vector.scales.get_unchecked(group);
             let total = *vector.sums.get_unchecked(group);
@@ -157,6 +172,7 @@ unsafe fn large<const FIFTH: bool>(row: &[u8], vector: &Panel) -> f32 {
         // SAFETY: one block and 256 bytes of the vector for each eight of its scales.
         unsafe {
             let block = row.as_ptr().add(index * block_bytes);
+            ask_ahead::<144>(block);
             let bytes = vector.bytes.as_ptr().add(index * 256);
             let scale = *vector.scales.get_unchecked(index * 8);
             let steps = scales_and_minima(block.add(4));
@@ -218,6 +234,7 @@ unsafe fn sixth(row: &[u8], vector: &Panel) -> f32 {
         // SAFETY: one block and 256 bytes of the vector for each eight of its scales.
         unsafe {
             let block = row.as_ptr().add(index * 210);
+            ask_ahead::<210>(block);
             let bytes = vector.bytes.as_ptr().add(index * 256);
             let scale = *vector.scales.get_unchecked(index * 8);
             let step = half(block.add(208));
