@@ -141,6 +141,7 @@ impl Material {
             failure: String::new(),
             feedback: String::new(),
             searchable: None,
+            diagnose: false,
             variation: 0,
         }
     }
