@@ -355,3 +355,20 @@ fn a_job_is_cancelled_and_a_killed_one_has_crashed() {
     assert_eq!(job_becomes(&place, "crashed"), id);
     place.run(&["jobs", "attach", "x"]).fails(2, "no job");
 }
+
+#[test]
+fn a_check_that_may_not_write_in_the_tree_is_repeated_on_a_copy_of_it() {
+    let place = Place::new(GREETER);
+    // As cargo does where there is no lock file.
+    let check = format!("sh -c \"touch lock && {IS_TWO}\"");
+    let run = place.run_json(&[planned(), to("2.0")], &["--check", &check, "x"], accept_all).exits(0);
+    let repeated =
+        |event: &Event| matches!(event, Event::Warning { text } if text.contains("repeated on a copy"));
+    // Where no sandbox holds, the check writes, and nothing is repeated.
+    assert_ne!(run.events.iter().any(repeated), place.root().join("lock").exists());
+    // A verdict on the copy counts like any other.
+    let (place, fails) = (Place::new(GREETER), "sh -c \"touch lock && false\"");
+    let arguments = ["--check", fails, "--repairs", "0", "x"];
+    let failed = place.run_json(&[planned(), to("2.0")], &arguments, accept_all);
+    assert!(matches!(outcome(&failed), Outcome::ChecksFailed { .. }));
+}

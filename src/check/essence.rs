@@ -116,6 +116,19 @@ pub fn tells_a_failure(text: &str) -> bool {
     text.lines().any(|line| PATTERNS.forms.iter().any(|form| form.begin.is_match(line.trim_end())))
 }
 
+/// Whether a command says that something was not permitted to it.
+pub fn tells_a_denial(output: &str) -> bool {
+    const WORDS: [&str; 6] = [
+        "Permission denied",
+        "Operation not permitted",
+        "Read-only file system",
+        "os error 13",
+        "EACCES",
+        "EPERM",
+    ];
+    WORDS.iter().any(|word| output.contains(word))
+}
+
 /// The failures in order, without their noise and without doubles.
 fn failures(lines: &[&str]) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();

@@ -39,7 +39,7 @@ pub mod supervise;
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
-pub use essence::{essence, tells_a_failure};
+pub use essence::{essence, tells_a_denial, tells_a_failure};
 pub use run::{Limits, Place, Ran, Runner};
 pub use select::select;
 

@@ -459,12 +459,7 @@ impl Signer {
             if let Some(warning) = self.runner.sandbox().await?.warning {
                 self.events.warn(warning);
             }
-            let (root, copied) = (self.root.clone(), patch.clone());
-            let filled = tokio::task::spawn_blocking(move || {
-                workspace.fill(&root, &copied)?;
-                anyhow::Ok(workspace)
-            });
-            workspace = filled.await.context("the thread of the scratch copy ended")??;
+            workspace = self.filled(workspace, patch).await?;
         }
         let mut results = Vec::new();
         for check in &checks {
@@ -475,9 +470,30 @@ impl Signer {
             if ran.as_ref().is_none_or(|ran| ran.result.passed) {
                 ran = Some(self.run_check(check, &workspace, place).await?);
             }
+            let is_denied = |ran: &Ran| !ran.result.passed && check::tells_a_denial(&ran.output);
+            if place == Place::Tree && ran.as_ref().is_some_and(is_denied) {
+                // Such as cargo, which makes a lock file where there is none. The copy is of the tree as it
+                // is now, so the verdict is one on the tree.
+                self.events.warn(format!(
+                    "`{}` was not permitted something in the tree, where checks may not write; it is repeated on a copy of it",
+                    check.command_line()
+                ));
+                let copy = self.filled(self.runner.workspace()?, &PatchSet::default()).await?;
+                ran = Some(self.run_check(check, &copy, Place::Scratch).await?);
+            }
             results.extend(ran);
         }
         Ok(results)
+    }
+
+    /// The workspace with the tree in it, and a patch over that.
+    async fn filled(&self, workspace: Workspace, patch: &PatchSet) -> Result<Workspace, Stop> {
+        let (root, copied) = (self.root.clone(), patch.clone());
+        let filled = tokio::task::spawn_blocking(move || {
+            workspace.fill(&root, &copied)?;
+            anyhow::Ok(workspace)
+        });
+        Ok(filled.await.context("the thread of the scratch copy ended")??)
     }
 
     /// The part of a check that concerns a patch, if it can be told.
