@@ -462,6 +462,7 @@ impl Signer {
             workspace = self.filled(workspace, patch).await?;
         }
         let mut results = Vec::new();
+        let mut is_copied = false;
         for check in &checks {
             let mut ran = None;
             if let Some(selected) = self.selected(check, patch).await? {
@@ -478,8 +479,11 @@ impl Signer {
                     "`{}` was not permitted something in the tree, where checks may not write; it is repeated on a copy of it",
                     check.command_line()
                 ));
-                let copy = self.filled(self.runner.workspace()?, &PatchSet::default()).await?;
-                ran = Some(self.run_check(check, &copy, Place::Scratch).await?);
+                if !is_copied {
+                    workspace = self.filled(workspace, &PatchSet::default()).await?;
+                    is_copied = true;
+                }
+                ran = Some(self.run_check(check, &workspace, Place::Scratch).await?);
             }
             results.extend(ran);
         }
