@@ -318,6 +318,13 @@ pub struct CheckQuestion {
     pub sandbox: String,
 }
 
+impl CheckQuestion {
+    /// The answer that approves nothing.
+    pub fn answer_with_none(&self) -> CheckAnswer {
+        CheckAnswer { question: self.id, digest: self.digest.clone(), approve: Vec::new() }
+    }
+}
+
 /// A check as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckView {

@@ -15,7 +15,7 @@ use super::Ended;
 use super::terminal::keys::{Process, Wish, Wishes};
 use super::terminal::{GRACE, at};
 use super::text::{Line, Tone};
-use crate::protocol::{AfterFailure, CheckAnswer, Choice, Decision, Envelope, Event, Op};
+use crate::protocol::{AfterFailure, Choice, Decision, Envelope, Event, Op};
 use crate::sanitize::visible;
 
 /// The longest op in bytes; a longer line is refused, not stored.
@@ -251,11 +251,7 @@ impl<Output: Write, Complaints: Write> Loop<Output, Complaints> {
                 self.answer_if_alone();
             }
             Event::ChecksUnapproved(question) => {
-                let none = Op::ApproveChecks(CheckAnswer {
-                    question: question.id,
-                    digest: question.digest,
-                    approve: Vec::new(),
-                });
+                let none = Op::ApproveChecks(question.answer_with_none());
                 self.waiting.insert(question.id, (none, Answer::None));
                 self.answer_if_alone();
             }

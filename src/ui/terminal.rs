@@ -379,7 +379,7 @@ impl Front {
                 self.question = Some(Open::new(About::Checks(CheckReview::new(question))));
                 self.advance(wishes);
             }
-            Audience::Nobody => self.outbox.push_back(Op::ApproveChecks(checks::none(&question))),
+            Audience::Nobody => self.outbox.push_back(Op::ApproveChecks(question.answer_with_none())),
         }
     }
 

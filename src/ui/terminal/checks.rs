@@ -71,17 +71,12 @@ impl CheckReview {
 
     /// The answer that approves nothing, whatever was said before.
     pub fn none(&self) -> CheckAnswer {
-        none(&self.question)
+        self.question.answer_with_none()
     }
 
     fn turn_to(&mut self, at: usize) {
         (self.at, self.page) = (at, None);
     }
-}
-
-/// The answer that approves nothing.
-pub fn none(question: &CheckQuestion) -> CheckAnswer {
-    CheckAnswer { question: question.id, digest: question.digest.clone(), approve: Vec::new() }
 }
 
 /// One check, whole: an approval is for all of it.
