@@ -197,38 +197,42 @@ impl Maker<'_> {
 
     /// Does the steps again that a failing check speaks of, on the lines as they are.
     async fn mended(&self, draft: &mut Draft, output: &str) -> Result<(), Stop> {
-        // The later steps saw the earlier ones; what does not fit is more likely theirs.
-        let steps: Vec<u32> = self.spoken_of(output).into_iter().rev().take(MOST_REPAIRED).collect();
+        let steps = self.spoken_of(output).into_iter().map(|(number, _)| number);
         let notes = Notes { failure: output.to_owned(), ..Notes::default() };
-        self.done_again(draft, &steps, &notes).await
+        self.done_again(draft, steps, &notes).await
     }
 
     /// Does them again as if they had not been done. A file's other steps go with it.
     async fn afresh(&self, draft: &mut Draft, output: &str, variation: u32) -> Result<(), Stop> {
-        let plan = &self.job.plan.steps;
-        let spoken_of = self.spoken_of(output).into_iter().rev().take(MOST_REPAIRED);
-        let files: BTreeSet<&str> = spoken_of.map(|number| plan[number as usize - 1].file.as_str()).collect();
+        let files: BTreeSet<&str> =
+            self.spoken_of(output).into_iter().map(|(_, step)| step.file.as_str()).collect();
         files.iter().for_each(|file| draft.overlay.take_back(file));
         let steps = self.steps_of(|step| files.contains(step.file.as_str()));
-        let steps: Vec<u32> = steps.into_iter().map(|(number, _)| number).collect();
-        self.done_again(draft, &steps, &Notes { variation, ..Notes::default() }).await
+        let steps = steps.into_iter().map(|(number, _)| number);
+        self.done_again(draft, steps, &Notes { variation, ..Notes::default() }).await
     }
 
-    /// The steps that a check's output names, or all, if it names none.
-    fn spoken_of(&self, output: &str) -> Vec<u32> {
+    /// The steps that a check's output names, or any, if it names none: few, and the last first, since the
+    /// later ones saw the earlier ones, and what does not fit is more likely theirs.
+    fn spoken_of(&self, output: &str) -> Vec<(u32, &Step)> {
         let named = |step: &Step| output.contains(step.file.rsplit('/').next().unwrap_or(&step.file));
         let mut steps = self.steps_of(named);
         if steps.is_empty() {
             steps = self.steps_of(|_| true);
         }
-        steps.into_iter().map(|(number, _)| number).collect()
+        steps.into_iter().rev().take(MOST_REPAIRED).collect()
     }
 
-    async fn done_again(&self, draft: &mut Draft, steps: &[u32], notes: &Notes) -> Result<(), Stop> {
+    async fn done_again(
+        &self,
+        draft: &mut Draft,
+        steps: impl Iterator<Item = u32>,
+        notes: &Notes,
+    ) -> Result<(), Stop> {
         for number in steps {
-            let done = code::again(self.desk, &self.job, &mut draft.overlay, *number, notes.clone()).await?;
+            let done = code::again(self.desk, &self.job, &mut draft.overlay, number, notes.clone()).await?;
             if let Err(reason) = done {
-                let file = &self.job.plan.steps[*number as usize - 1].file;
+                let file = &self.job.plan.steps[number as usize - 1].file;
                 self.desk.events.warn(format!("step {number} ({file}) could not be done again: {reason}"));
             }
         }
