@@ -12,6 +12,7 @@
 //! | What can it not reach? | `sandbox`, `paths` |
 //! | Which tests concern a change? | `select` |
 //! | What is kept of its output, and what matters in it? | `output`, `essence` |
+//! | How many tests passed? | `tally` |
 //!
 //! It must not judge what a result means.
 
@@ -25,6 +26,7 @@ mod paths;
 pub mod run;
 pub mod scratch;
 mod select;
+pub mod tally;
 pub mod trust;
 
 #[cfg(unix)]

@@ -2,13 +2,11 @@
 //! own, without a network.
 
 use std::path::Path;
-use std::sync::LazyLock;
 
 use anyhow::Context as _;
-use regex::Regex;
 
 use super::task::{Files, Task, write_files};
-use crate::check::{Check, Limits, Place, Runner, Source};
+use crate::check::{Check, Limits, Place, Runner, Source, tally};
 use crate::edit::PatchSet;
 
 /// Longest run of a task's tests, in seconds, the build included.
@@ -75,22 +73,7 @@ pub async fn run(files: &Files, argv: &[String], folder: &Path, runner: &Runner)
     if ran.result.timed_out {
         output.push_str(&format!("\nThe tests were ended after {SECONDS} seconds.\n"));
     }
-    Ok(Exam { passed: ran.result.passed, count: count(&output), output, seconds })
-}
-
-/// Tests that passed, as unittest and cargo say it.
-fn count(output: &str) -> Option<u32> {
-    // The invariant behind `unwrap`: the patterns are fixed, and a test uses them.
-    static CARGO: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"(?m)^test result: ok\. (\d+) passed").unwrap());
-    static UNITTEST: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"(?m)^Ran (\d+) tests? in .*\n+OK").unwrap());
-    let sum = |pattern: &Regex| {
-        let counts: Vec<u32> =
-            pattern.captures_iter(output).filter_map(|found| found[1].parse().ok()).collect();
-        (!counts.is_empty()).then(|| counts.iter().sum())
-    };
-    sum(&UNITTEST).or_else(|| sum(&CARGO))
+    Ok(Exam { passed: ran.result.passed, count: tally::passed(&output), output, seconds })
 }
 
 /// The first lines of what tests said, as the next attempt gets them; Aider's benchmark cuts there too.
@@ -113,12 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tests_that_passed_are_counted_and_no_others() {
-        assert_eq!(count("..\nRan 12 tests in 0.001s\n\nOK\n"), Some(12));
-        assert_eq!(count("Ran 1 test in 0.001s\n\nFAILED (errors=1)\n"), None);
-        let cargo = "test result: ok. 0 passed; 0 failed\n\ntest result: ok. 7 passed; 0 failed; 0 ignored\n";
-        assert_eq!(count(cargo), Some(7));
-        assert_eq!(count("test result: FAILED. 3 passed; 1 failed"), None);
+    fn a_command_that_ends_well_has_to_have_run_its_tests() {
         let exam = |passed, count| Exam { passed, count, output: String::new(), seconds: 0.0 };
         assert!(exam(true, Some(8)).solves(Some(7)), "the agent may have added a test");
         assert!(!exam(true, None).solves(Some(7)), "ended before its tests");
