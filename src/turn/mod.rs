@@ -5,6 +5,7 @@
 //! tree. Everything before the approval can be cancelled at any await; apply is never cancelled once
 //! it began.
 
+mod checks;
 mod code;
 mod evidence;
 mod format;
@@ -31,7 +32,8 @@ use crate::rules::Mode;
 use evidence::Gathered;
 pub(crate) use evidence::reasons;
 use make::Maker;
-pub use sign::{Checks, Review, Signer};
+pub use checks::Checks;
+pub use sign::{Review, Signer};
 
 /// How often the Architect may ask before it has to plan.
 const MOST_ROUNDS: usize = 2;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use futures::future::BoxFuture;
@@ -15,9 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::{self, ApplyError, Extent, Note, Which};
 use crate::approval::{self, Approved, Ruling, Verdict};
-use crate::check::found::{self, Finder};
-use crate::check::scratch::Workspace;
-use crate::check::{self, Check, Place, Ran, Runner};
+use crate::check::{Place, Runner};
 use crate::edit::{Overlay, PatchSet, grammar};
 use crate::engine::{Asked, Reply, Work};
 use crate::events::Events;
@@ -25,13 +23,13 @@ use crate::failure::Failure;
 use crate::message::Step;
 use crate::pending::{self, PendingStore, Waiting};
 use crate::protocol::{
-    AfterFailure, CandidateView, CheckAnswer, CheckPlace, CheckQuestion, CheckResult, CheckView, Decision,
-    Event, HunkChange, Outcome, Revision, StartRequest, Usage,
+    AfterFailure, CandidateView, CheckResult, Decision, Event, HunkChange, Outcome, Revision, StartRequest,
+    Usage,
 };
 use crate::retrieve::Retriever;
 use crate::rules::{self, Authority, Mode};
 use crate::turn::make::Maker;
-use crate::turn::{Stop, unless};
+use crate::turn::{Checks, Stop, unless};
 
 /// What it takes to have a patch signed and written. Cheap to clone.
 #[derive(Clone)]
@@ -57,15 +55,6 @@ pub struct Signer {
     pub ids: Arc<AtomicU64>,
     /// The way to the owner.
     pub owner: mpsc::Sender<Asked>,
-}
-
-/// Which checks run.
-#[derive(Debug, Clone)]
-pub enum Checks {
-    /// These, in this order.
-    These(Vec<Check>),
-    /// Those of the repository that its owner has approved.
-    Found(Finder),
 }
 
 /// A patch that waits for its owner.
@@ -256,7 +245,7 @@ fn declined(denials: &[String]) -> String {
 }
 
 impl Signer {
-    fn next_id(&self) -> u64 {
+    pub(super) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed) + 1
     }
 
@@ -365,168 +354,6 @@ impl Signer {
         Ok(answer.await.context("the engine ended while a choice waited for its owner")?)
     }
 
-    /// Says at the start which checks do not run, unless their owner will be asked.
-    ///
-    /// # Errors
-    /// When the approvals cannot be read.
-    pub fn note_checks(&self) -> anyhow::Result<()> {
-        let Checks::Found(finder) = &self.checks else { return Ok(()) };
-        let found = finder.find()?;
-        found.notes.into_iter().for_each(|note| self.events.warn(note));
-        if !self.asks_about_checks {
-            self.leave_out(&found.unapproved);
-        }
-        Ok(())
-    }
-
-    /// Says once that these checks do not run.
-    fn leave_out(&self, checks: &[Check]) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let new: Vec<Check> = checks.iter().filter(|check| told.insert(check.hash())).cloned().collect();
-        found::not_approved(&new).into_iter().for_each(|note| self.events.warn(note));
-    }
-
-    /// The checks that may run now. Their owner is asked about each other one, once: again only when it
-    /// has changed, which it may have done while the question was open.
-    async fn approved_checks(&self) -> Result<Vec<Check>, Stop> {
-        let finder = match &self.checks {
-            Checks::These(checks) => return Ok(checks.clone()),
-            Checks::Found(finder) => finder,
-        };
-        loop {
-            let found = finder.find()?;
-            if !self.asks_about_checks {
-                self.leave_out(&found.unapproved);
-                return Ok(found.ready);
-            }
-            let new: Vec<Check> = {
-                let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-                found.unapproved.into_iter().filter(|check| !told.contains(&check.hash())).collect()
-            };
-            if new.is_empty() {
-                return Ok(found.ready);
-            }
-            let answer = self.ask_about_checks(&new).await?;
-            let (mut approved, mut not_now) = (Vec::new(), Vec::new());
-            for check in &new {
-                let hash = check.hash();
-                let kept = answer.approve.contains(&hash).then(|| {
-                    finder.trust().and_then(|mut trust| trust.approve(check, crate::clock::now_ms()))
-                });
-                // What cannot be written down is not approved; the work so far is not lost with it.
-                if let Some(Err(error)) = &kept {
-                    self.events.warn(format!("not approved: `{}`: {error:#}", check.command_line()));
-                }
-                match kept {
-                    Some(Ok(())) => approved.push(hash),
-                    _ => not_now.push(hash),
-                }
-            }
-            self.told.lock().unwrap_or_else(PoisonError::into_inner).extend(not_now.iter().cloned());
-            self.events.emit(Event::ChecksAnswered { question: answer.question, approved, not_now });
-        }
-    }
-
-    async fn ask_about_checks(&self, checks: &[Check]) -> Result<CheckAnswer, Stop> {
-        let sandbox = self.runner.sandbox().await?;
-        let views: Vec<CheckView> = checks.iter().map(check_view).collect();
-        let mut digest = blake3::Hasher::new();
-        for view in &views {
-            digest.update(view.hash.as_bytes());
-        }
-        let question = CheckQuestion {
-            id: self.next_id(),
-            digest: digest.finalize().to_hex().to_string(),
-            checks: views,
-            sandboxed: sandbox.warning.is_none(),
-            sandbox: sandbox.description,
-        };
-        let (reply, answer) = oneshot::channel();
-        self.owner.send(Asked::Checks { question, reply }).await.ok().context("the engine is gone")?;
-        Ok(answer.await.context("the engine ended while checks waited for their owner")?)
-    }
-
-    /// Runs the checks, on a copy with the whole patch in it or in the tree, and gives the result of
-    /// each. Tests that concern the change come first; when they fail, the rest of their check would
-    /// not change the verdict.
-    pub(super) async fn check(&self, place: Place, patch: &PatchSet) -> Result<Vec<Ran>, Stop> {
-        let checks = self.approved_checks().await?;
-        if checks.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut workspace = self.runner.workspace()?;
-        if place == Place::Scratch {
-            if let Some(warning) = self.runner.sandbox().await?.warning {
-                self.events.warn(warning);
-            }
-            workspace = self.filled(workspace, patch).await?;
-        }
-        let mut results = Vec::new();
-        let mut is_copied = false;
-        for check in &checks {
-            let mut ran = None;
-            if let Some(selected) = self.selected(check, patch).await? {
-                ran = Some(self.run_check(&selected, &workspace, place).await?);
-            }
-            if ran.as_ref().is_none_or(|ran| ran.result.passed) {
-                ran = Some(self.run_check(check, &workspace, place).await?);
-            }
-            let is_denied = |ran: &Ran| !ran.result.passed && check::tells_a_denial(&ran.output);
-            if place == Place::Tree && ran.as_ref().is_some_and(is_denied) {
-                // Such as cargo, which makes a lock file where there is none. The copy is of the tree as it
-                // is now, so the verdict is one on the tree.
-                self.events.warn(format!(
-                    "`{}` was not permitted something in the tree, where checks may not write; it is repeated on a copy of it",
-                    check.command_line()
-                ));
-                if !is_copied {
-                    workspace = self.filled(workspace, &PatchSet::default()).await?;
-                    is_copied = true;
-                }
-                ran = Some(self.run_check(check, &workspace, Place::Scratch).await?);
-            }
-            results.extend(ran);
-        }
-        Ok(results)
-    }
-
-    /// The workspace with the tree in it, and a patch over that.
-    async fn filled(&self, workspace: Workspace, patch: &PatchSet) -> Result<Workspace, Stop> {
-        let (root, copied) = (self.root.clone(), patch.clone());
-        let filled = tokio::task::spawn_blocking(move || {
-            workspace.fill(&root, &copied)?;
-            anyhow::Ok(workspace)
-        });
-        Ok(filled.await.context("the thread of the scratch copy ended")??)
-    }
-
-    /// The part of a check that concerns a patch, if it can be told.
-    async fn selected(&self, check: &Check, patch: &PatchSet) -> Result<Option<Check>, Stop> {
-        let Some(retriever) = &self.retriever else { return Ok(None) };
-        let both = patch.files().iter().flat_map(|file| [file.old_path(), file.path()]);
-        let changed: BTreeSet<String> = both.map(str::to_owned).collect();
-        let whole = check.clone();
-        let selected = retriever.with(move |library| {
-            let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
-            Ok(check::select(&library.index, &changed, &whole))
-        });
-        Ok(selected.await?)
-    }
-
-    async fn run_check(&self, check: &Check, workspace: &Workspace, place: Place) -> Result<Ran, Stop> {
-        let (command, shown) = (
-            check.argv.clone(),
-            match place {
-                Place::Scratch => CheckPlace::Scratch,
-                Place::Tree => CheckPlace::Tree,
-            },
-        );
-        self.events.emit(Event::CheckStarted { command: command.clone(), place: shown });
-        let ran = self.runner.run(check, workspace, place).await?;
-        self.events.emit(Event::CheckFinished { command, place: shown, result: ran.result.clone() });
-        Ok(ran)
-    }
-
     /// Writes and reads back; gives the change's id and the number of files.
     async fn write(&self, approved: Approved<PatchSet>, summary: &str) -> Result<(String, usize), Stop> {
         let (root, journal, summary) = (self.root.clone(), self.journal.clone(), summary.to_owned());
@@ -552,20 +379,6 @@ impl Signer {
             .map_err(|error| Stop::Other(refused(error)))?;
         self.events.emit(Event::Undone { change: change.to_owned() });
         Ok(())
-    }
-}
-
-/// A check with all that its hash is of.
-fn check_view(check: &Check) -> CheckView {
-    CheckView {
-        hash: check.hash(),
-        argv: check.argv.clone(),
-        command: check.command_line(),
-        directory: check.directory.clone(),
-        source: check.source.describe(),
-        timeout_s: check.timeout_s,
-        environment: check.environment.clone(),
-        definition: check.definition.clone(),
     }
 }
 
