@@ -143,6 +143,7 @@ impl Material {
             searchable: None,
             diagnose: false,
             variation: 0,
+            draws: 1,
         }
     }
 
@@ -244,6 +245,7 @@ async fn measure(provider: &Provider, calls: &[Call]) -> (u64, u64) {
             messages: messages.clone(),
             schema: None,
             blocks: None,
+            draws: 1,
             window: 8192,
             answer_limit: 4,
             temperature: 0.0,

@@ -244,6 +244,9 @@ pub struct StepRequest {
     pub searchable: Option<Searchable>,
     /// Which of several answers to the same request this is, from 0: the others sample more freely.
     pub variation: u32,
+    /// Answers that are wanted at once, at least 1.
+    #[serde(skip)]
+    pub draws: u32,
 }
 
 /// Coder to turn: the text with the edits in it. The edit engine reads it.
@@ -252,6 +255,8 @@ pub struct CoderAnswer {
     pub text: String,
     /// Why the last edit may be incomplete.
     pub cut: Option<Cut>,
+    /// Other answers to the same request, all complete.
+    pub further: Vec<String>,
 }
 
 /// Why an answer has no end of its own.

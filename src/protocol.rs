@@ -181,7 +181,15 @@ pub enum Event {
         candidates: u64,
     },
     /// A model call is about to be made.
-    CallStarted { call: u32, role: String, estimated_tokens: u32, answer_limit: u32, window: u32 },
+    CallStarted {
+        call: u32,
+        role: String,
+        estimated_tokens: u32,
+        answer_limit: u32,
+        window: u32,
+        /// Answers that are asked for at once.
+        draws: u32,
+    },
     /// The server could not answer yet; it is asked again after a wait. Only before the first text.
     CallDelayed { call: u32, role: String, attempt: u32, wait_ms: u64, reason: String },
     /// Text of the model as it arrives.

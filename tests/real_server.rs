@@ -36,6 +36,7 @@ fn request(text: &str, answer_limit: u32) -> ChatRequest {
         messages: vec![message(Speaker::System, "You are brief."), message(Speaker::User, text)],
         schema: None,
         blocks: None,
+        draws: 1,
         window: 4096,
         answer_limit,
         temperature: 0.0,
@@ -51,7 +52,7 @@ async fn answer(provider: &Provider, request: &ChatRequest) -> Result<(Vec<Strin
     while let Some(chunk) = stream.next().await {
         match chunk? {
             Chunk::Text(text) => pieces.push(text),
-            Chunk::Thinking(_) => {}
+            Chunk::Thinking(_) | Chunk::Further(_) => {}
             Chunk::End(ending) => return Ok((pieces, ending)),
         }
     }

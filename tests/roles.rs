@@ -52,6 +52,7 @@ fn a_first_request_stays_below_2000_tokens_besides_its_evidence() {
             searchable: None,
             diagnose: false,
             variation: 0,
+            draws: 1,
         };
         let coder = render(&roles.coder.system, json!({"format": format}))
             + prompts.render(&roles.coder.user, request).unwrap().len();

@@ -204,6 +204,8 @@ pub enum Part {
     Schema,
     /// Checks on a copy before anything is applied, and the repairs that follow
     EarlyChecks,
+    /// Several answers to one request at once, where the server has slots for them
+    Draws,
 }
 
 /// Other agents.

@@ -135,6 +135,7 @@ impl Writer<'_> {
             searchable: None,
             diagnose: false,
             variation: 0,
+            draws: 1,
         };
         let system =
             self.prompts.render(&self.roles.coder.system, serde_json::json!({ "format": format }))?;

@@ -236,7 +236,7 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
     let mut model = Model::new(connected.provider, connected.window).measured_in(kept);
     model.constrained = how.parts.schema;
     if let Some(path) = &config.model.record {
-        let recorder = Recorder::create(path, model.provider.model(), model.window)?;
+        let recorder = Recorder::create(path, model.provider.model(), model.window, model.provider.draws())?;
         events.warn(format!("answers, which quote source code, are recorded in {}", path.display()));
         model = model.recorded(recorder);
     }

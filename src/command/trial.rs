@@ -156,6 +156,7 @@ pub(super) async fn ask(
         messages: messages.collect(),
         schema,
         blocks,
+        draws: 1,
         window,
         answer_limit: answer_limit.min(window / 3),
         temperature: sampling.temperature,
@@ -173,7 +174,7 @@ pub(super) async fn ask(
                 pieces += 1;
                 text.push_str(&part);
             }
-            Chunk::Thinking(_) => {}
+            Chunk::Thinking(_) | Chunk::Further(_) => {}
             Chunk::End(ending) => {
                 let first_ms = first.duration_since(began).as_millis() as u64;
                 let rest_ms = first.elapsed().as_millis() as u64;

@@ -105,6 +105,9 @@ pub struct ChatRequest {
     pub schema: Option<Schema>,
     /// Kept where [`Provider::holding`] says so; else the answer is free. Not together with a schema.
     pub blocks: Option<Searchable>,
+    /// Answers that are wanted to this one prompt; at most [`Provider::draws`], at least 1. The first is
+    /// streamed, each other comes whole as a [`Chunk::Further`]. There may be fewer.
+    pub draws: u32,
     /// Context window in tokens. The same for a whole task, since Ollama reloads on a change.
     pub window: u32,
     /// Most tokens of the answer.
@@ -121,8 +124,20 @@ pub enum Chunk {
     Text(String),
     /// Reasoning that the server reports apart from the answer.
     Thinking(String),
+    /// Another answer to the same request, complete.
+    Further(String),
     /// The answer is complete. Always the last chunk of a successful stream.
     End(Ending),
+}
+
+impl Chunk {
+    /// The text of another answer.
+    pub fn further(&self) -> Option<&str> {
+        match self {
+            Chunk::Further(text) => Some(text),
+            Chunk::Text(_) | Chunk::Thinking(_) | Chunk::End(_) => None,
+        }
+    }
 }
 
 /// How an answer ended, and what it cost.
@@ -322,6 +337,16 @@ impl Provider {
             Provider::Embedded(_) => Holding::Held,
             Provider::OpenAi(openai) => openai.holding(),
             Provider::Ollama(_) | Provider::Anthropic(_) | Provider::Scripted(_) => Holding::Unknown,
+        }
+    }
+
+    /// How many answers to one prompt are written side by side, the prompt being read once; 1 where that
+    /// cannot be, or is not known. Known from [`Provider::window`] on.
+    pub fn draws(&self) -> u32 {
+        match self {
+            Provider::OpenAi(openai) => openai.draws(),
+            Provider::Scripted(scripted) => scripted.draws(),
+            Provider::Ollama(_) | Provider::Anthropic(_) | Provider::Embedded(_) => 1,
         }
     }
 

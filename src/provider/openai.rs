@@ -5,11 +5,11 @@
 //! [`transport`]. This file must not know roles or prompts.
 
 mod answer;
+mod further;
 mod responses;
 mod transport;
 mod wire;
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ use super::http::{self, Address};
 use super::quirks::{Api, Holding, LimitName, Quirks, SchemaForm};
 use super::stream::wire_limit;
 use super::{ChatRequest, ChatStream, Limits, Message, ModelInfo, Window, WindowKind};
-use answer::{Answer, Ended, Held};
+use answer::{Answer, Held};
 use transport::{Told, Transport};
 use wire::{Body, Event};
 
@@ -167,6 +167,15 @@ impl OpenAi {
         self.inner.holding()
     }
 
+    /// As many as llama.cpp has slots.
+    pub(super) fn draws(&self) -> u32 {
+        let quirks = self.inner.quirks();
+        let can =
+            quirks.slots && quirks.draws && quirks.api == Api::Chat && self.inner.address.is_this_machine();
+        let total = self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner).total;
+        if can { u32::try_from(total).unwrap_or(1).max(1) } else { 1 }
+    }
+
     pub(super) fn model(&self) -> &str {
         &self.inner.model
     }
@@ -182,7 +191,7 @@ impl OpenAi {
         let grammar = blocks.and_then(blocks::gbnf);
         let (events, told, held) = loop {
             let told = Told::default();
-            let client = inner.client(&told, wire_limit(request.answer_limit));
+            let client = inner.client(&told, wire_limit(request.answer_limit.saturating_mul(request.draws)));
             let quirks = inner.quirks();
             let holds = inner.holding() == Holding::Held && quirks.api == Api::Chat;
             let grammar = grammar.as_deref().filter(|_| holds);
@@ -210,8 +219,7 @@ impl OpenAi {
                 None => return Err(self.with_available(error).await),
             }
         };
-        let (ready, ending) = (VecDeque::new(), Ended::default());
-        let answer = Answer { inner: inner.clone(), events, told, ready, ending, held };
+        let answer = Answer::new(inner.clone(), events, told, held, request.draws);
         let chunks = stream::unfold(answer, |mut answer| async move {
             let item = answer.next().await?;
             Some((item, answer))

@@ -18,6 +18,8 @@ pub struct Quirks {
     pub temperature: bool,
     /// Whether llama.cpp's `cache_prompt` and `id_slot` may be sent to a server on this machine.
     pub slots: bool,
+    /// Whether `n`, several answers to one request, may be asked for where there are slots.
+    pub draws: bool,
 }
 
 impl Default for Quirks {
@@ -30,6 +32,7 @@ impl Default for Quirks {
             usage: true,
             temperature: true,
             slots: true,
+            draws: true,
         }
     }
 }
@@ -130,6 +133,8 @@ impl Quirks {
             less.temperature = false;
         } else if self.slots && says(&["cache_prompt", "id_slot"]) {
             less.slots = false;
+        } else if self.draws && says(&["field 'n'", "n_cmpl", "completion choice"]) {
+            less.draws = false;
         } else if self.seed != SeedName::None && says(&["seed"]) {
             less.seed = SeedName::None;
         } else {
@@ -164,6 +169,8 @@ mod tests {
             ("unknown field: seed", Quirks { seed: SeedName::None, ..whole }),
             ("failed to parse grammar", Quirks { schema: SchemaForm::JsonObject, ..whole }),
             ("Unrecognized request argument: id_slot", Quirks { slots: false, ..whole }),
+            ("Only one completion choice is allowed", Quirks { draws: false, ..whole }),
+            ("Field 'n': Value must be between 1 <= value <= 2", Quirks { draws: false, ..whole }),
         ] {
             assert_eq!(given_up(refusal), Some(expected), "{refusal}");
         }

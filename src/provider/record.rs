@@ -26,7 +26,7 @@ impl Recorder {
     ///
     /// # Errors
     /// [`ProviderError::Script`] when the file exists or cannot be written.
-    pub fn create(path: &Path, model: &str, window: u32) -> Result<Recorder, ProviderError> {
+    pub fn create(path: &Path, model: &str, window: u32, draws: u32) -> Result<Recorder, ProviderError> {
         let shown = path.display().to_string();
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -37,7 +37,11 @@ impl Recorder {
             what: format!("answers cannot be recorded there: {error}. Give the path of a new file"),
         })?;
         let recorder = Recorder { path: shown, file: Arc::new(Mutex::new(file)) };
-        recorder.line(&json!({"model": model, "window": window}))?;
+        let mut header = json!({"model": model, "window": window});
+        if draws > 1 {
+            header["draws"] = json!(draws);
+        }
+        recorder.line(&header)?;
         Ok(recorder)
     }
 
@@ -53,6 +57,10 @@ impl Recorder {
     ) -> Result<(), ProviderError> {
         let mut pieces = pieces(came);
         let mut line = json!({ "role": role });
+        let further: Vec<&str> = came.iter().filter_map(Chunk::further).collect();
+        if !further.is_empty() {
+            line["further"] = json!(further);
+        }
         match end {
             Ok(ending) => {
                 if ending.reason == StopReason::Length {
@@ -105,7 +113,7 @@ fn pieces(came: &[Chunk]) -> Vec<Value> {
         .filter_map(|chunk| match chunk {
             Chunk::Text(text) => Some(json!(text)),
             Chunk::Thinking(text) => Some(json!({ "thinking": text })),
-            Chunk::End(_) => None,
+            Chunk::Further(_) | Chunk::End(_) => None,
         })
         .collect()
 }
@@ -128,7 +136,7 @@ mod tests {
     async fn what_is_recorded_replays_to_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.jsonl");
-        let recorder = Recorder::create(&path, "m:7b", 4096).unwrap();
+        let recorder = Recorder::create(&path, "m:7b", 4096, 3).unwrap();
         let url = String::new();
         let closed = ProviderError::EndedEarly { url: url.clone(), received: 3, cause: String::new() };
         let failed = ProviderError::ServerError { url, message: "GPU fell off".into() };
@@ -158,7 +166,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.jsonl");
         std::fs::write(&path, "mine").unwrap();
-        let error = Recorder::create(&path, "m", 1).unwrap_err().to_string();
+        let error = Recorder::create(&path, "m", 1, 1).unwrap_err().to_string();
         assert!(error.contains("new file"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
     }

@@ -6,11 +6,13 @@
 //! {"model": "recorded-7b", "window": 8192}
 //! {"role": "architect", "expect": ["src/main.rs"], "text": "{\"steps\": []}", "prompt_tokens": 812}
 //! {"role": "coder", "chunks": ["<<<<", {"delay_ms": 20}, {"thinking": "hm"}, {"error": "out of memory"}]}
+//! {"role": "coder", "text": "one answer", "further": ["another to the same request"]}
 //! {"error": "the server is down"}
 //! ```
 //!
 //! The first line may be such a header. An answer has one of `text`, `chunks` and `error`; `role` and
-//! `expect` are checked against what is asked, so that a script which has gone stale says so instead
+//! `expect` are checked against what is asked, and `further` ones come only where the header says how many
+//! `draws` there can be, so that a script which has gone stale says so instead
 //! of answering the wrong question. This file must not know what any answer means.
 
 use std::path::Path;
@@ -47,6 +49,9 @@ struct Header {
     model: String,
     #[serde(default = "scripted_window")]
     window: u32,
+    /// Answers to one request that it can be asked for.
+    #[serde(default = "one")]
+    draws: u32,
     /// What the script is about, for its readers.
     #[serde(default, rename = "note")]
     _note: Option<String>,
@@ -60,6 +65,10 @@ fn scripted_window() -> u32 {
     Window::USUAL
 }
 
+fn one() -> u32 {
+    1
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Answer {
@@ -69,6 +78,9 @@ struct Answer {
     text: Option<String>,
     chunks: Option<Vec<Piece>>,
     error: Option<String>,
+    /// Answers to the same request besides this one.
+    #[serde(default)]
+    further: Vec<String>,
     /// Before anything comes.
     #[serde(default)]
     delay_ms: u64,
@@ -146,7 +158,8 @@ impl Scripted {
             path: path.to_owned(),
             what: format!("line {line}: {what}"),
         };
-        let mut header = Header { model: scripted_name(), window: scripted_window(), _note: None };
+        let mut header =
+            Header { model: scripted_name(), window: scripted_window(), draws: one(), _note: None };
         let mut answers = Vec::new();
         let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).peekable();
         if let Some((_, first)) = lines.peek()
@@ -179,6 +192,10 @@ impl Scripted {
 
     pub(super) fn window(&self) -> Window {
         Window { tokens: self.script.header.window, kind: WindowKind::Fixed, source: "the script" }
+    }
+
+    pub(super) fn draws(&self) -> u32 {
+        self.script.header.draws
     }
 
     pub(super) fn models(&self) -> Vec<ModelInfo> {
@@ -241,6 +258,13 @@ impl Scripted {
                 excerpt(last.as_bytes())
             )));
         }
+        if answer.further.len() >= request.draws as usize {
+            return Err(refuse(format!(
+                "line {line} has {} answers, but {} are asked for",
+                answer.further.len() + 1,
+                request.draws
+            )));
+        }
         *next += 1;
         Ok((*line, answer.clone()))
     }
@@ -266,6 +290,7 @@ fn pieces(shown: &str, answer: Answer) -> Vec<Timed> {
     if let Some(message) = answer.error {
         timed.push((now, Some(Err(fail(message)))));
     }
+    timed.extend(answer.further.into_iter().map(|text| (now, Some(Ok(Chunk::Further(text))))));
     let reason = match answer.stop {
         Stop::Complete => StopReason::Complete,
         Stop::Length => StopReason::Length,

@@ -163,6 +163,7 @@ pub(super) fn request(text: &str) -> ChatRequest {
         messages: vec![Message { speaker: Speaker::User, text: text.to_owned() }],
         schema: None,
         blocks: None,
+        draws: 1,
         window: 4096,
         answer_limit: 100,
         temperature: 0.0,
@@ -186,7 +187,7 @@ pub(super) async fn told_within(
         while let Some(chunk) = stream.next().await {
             match chunk? {
                 Chunk::Text(more) => text.push_str(&more),
-                Chunk::Thinking(_) => {}
+                Chunk::Thinking(_) | Chunk::Further(_) => {}
                 Chunk::End(ending) => return Ok((text, ending)),
             }
         }

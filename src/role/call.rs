@@ -245,6 +245,8 @@ impl<'a> Form<'a> {
 pub struct Answer {
     pub text: String,
     pub reason: StopReason,
+    /// Other answers to the same request, all complete.
+    pub further: Vec<String>,
 }
 
 impl Caller {
@@ -285,6 +287,17 @@ impl Caller {
         messages: &[Message],
         form: Form<'_>,
     ) -> Result<Answer, CallError> {
+        self.draw(allowance, messages, form, 1).await
+    }
+
+    /// The same for several answers at once, of which the first is streamed.
+    pub async fn draw(
+        &self,
+        allowance: &mut Allowance,
+        messages: &[Message],
+        form: Form<'_>,
+        draws: u32,
+    ) -> Result<Answer, CallError> {
         let role = self.spec.name.clone();
         let limit = self.within_limits(allowance)?;
         let size = Size::of(messages.iter().map(|message| message.text.as_str()));
@@ -305,12 +318,14 @@ impl Caller {
             estimated_tokens: estimated,
             answer_limit,
             window,
+            draws,
         });
         let request = ChatRequest {
             role: role.clone(),
             messages: messages.to_vec(),
             schema: form.schema().filter(|_| self.model.constrained).cloned(),
             blocks: form.blocks().filter(|_| self.model.constrained).cloned(),
+            draws,
             window,
             answer_limit,
             temperature: self.spec.sampling.temperature,
@@ -358,7 +373,8 @@ impl Caller {
         if let Some(counted) = ending.prompt_tokens {
             self.compare(&role, prompt, size, counted)?;
         }
-        Ok(Answer { text, reason: ending.reason })
+        let further = came.iter().filter_map(Chunk::further).map(str::to_owned).collect();
+        Ok(Answer { text, reason: ending.reason, further })
     }
 
     fn spent(&self, whose: &'static str, what: String) -> CallError {
@@ -407,27 +423,42 @@ impl Caller {
         let begun = begun.await?;
         let mut chunks = futures::stream::iter([Ok(begun.first)]).chain(begun.rest);
         let mut repeats = Repeats::new(request.messages.iter().map(|message| message.text.as_str()));
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk?;
+        let began = Instant::now();
+        // The server stops when nobody listens any more; what it would have counted is not known.
+        let gone_round = Ending {
+            reason: StopReason::Repetition,
+            prompt_tokens: None,
+            evaluated_tokens: None,
+            answer_tokens: None,
+        };
+        // Until when others are waited for, once the first answer goes round.
+        let mut patience: Option<tokio::time::Instant> = None;
+        loop {
+            let next = match patience {
+                Some(until) => tokio::time::timeout_at(until, chunks.next()).await,
+                None => Ok(chunks.next().await),
+            };
+            let Ok(next) = next else { return Ok(gone_round) };
+            let Some(chunk) = next.transpose()? else { break };
             let mut goes_round = false;
             match &chunk {
                 Chunk::Text(part) => {
                     self.events.emit(Event::CallDelta { call, text: part.clone() });
-                    goes_round = repeats.push(part);
+                    goes_round = patience.is_none() && repeats.push(part);
                 }
                 Chunk::Thinking(part) => self.events.emit(Event::CallThinking { call, text: part.clone() }),
+                Chunk::Further(_) => {}
+                Chunk::End(ending) if patience.is_some() => {
+                    return Ok(Ending { reason: StopReason::Repetition, ..*ending });
+                }
                 Chunk::End(ending) => return Ok(*ending),
             }
             came.push(chunk);
+            if goes_round && request.draws == 1 {
+                return Ok(gone_round);
+            }
             if goes_round {
-                // The server stops when nobody listens any more; what it would have counted is not known.
-                let reason = StopReason::Repetition;
-                return Ok(Ending {
-                    reason,
-                    prompt_tokens: None,
-                    evaluated_tokens: None,
-                    answer_tokens: None,
-                });
+                patience = Some(tokio::time::Instant::now() + began.elapsed() / 2);
             }
         }
         // A provider's stream always closes with an ending or an error of its own.
@@ -510,7 +541,7 @@ fn text_of(came: &[Chunk]) -> String {
     came.iter()
         .map(|chunk| match chunk {
             Chunk::Text(text) => text.as_str(),
-            Chunk::Thinking(_) | Chunk::End(_) => "",
+            Chunk::Thinking(_) | Chunk::Further(_) | Chunk::End(_) => "",
         })
         .collect()
 }

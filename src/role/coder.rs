@@ -26,12 +26,12 @@ impl Answerer<StepRequest, Result<CoderAnswer, CallError>> for Task {
         let messages =
             [caller.system(serde_json::json!({"format": request.format}))?, caller.user(&request)?];
         let form = request.searchable.as_ref().map_or(Form::Free, Form::Blocks);
-        let answer = caller.call(&mut caller.allowance(), &messages, form).await?;
+        let answer = caller.draw(&mut caller.allowance(), &messages, form, request.draws).await?;
         let cut = match answer.reason {
             StopReason::Complete => None,
             StopReason::Length => Some(Cut::AtLimit),
             StopReason::Repetition => Some(Cut::Repeating),
         };
-        Ok(CoderAnswer { text: answer.text, cut })
+        Ok(CoderAnswer { text: answer.text, cut, further: answer.further })
     }
 }

@@ -46,20 +46,33 @@ pub(super) struct Notes {
     pub feedback: String,
     /// Which of several candidates this is for, from 0.
     pub variation: u32,
+    /// How many answers are wanted at once; 0 is one.
+    pub draws: u32,
 }
 
-/// Carries out every step of the plan, each over the ones before.
-pub(super) async fn carry_out(desk: &Desk, job: &Job, variation: u32) -> Result<Draft, Stop> {
+/// Carries out every step of the plan, each over the ones before. Several drafts come of a plan of one step,
+/// if so many are wanted and the model can write them side by side; at least one comes in any case.
+pub(super) async fn carry_out(
+    desk: &Desk,
+    job: &Job,
+    variation: u32,
+    wanted: u32,
+) -> Result<Vec<Draft>, Stop> {
+    let draws = if job.plan.steps.len() == 1 { wanted } else { 1 };
+    let mut further = Vec::new();
     let mut overlay = Overlay::open(&desk.root).context("cannot open the repository")?;
     let mut failed = Vec::new();
     let of = job.plan.steps.len() as u32;
     for (number, step) in (1..).zip(&job.plan.steps) {
         let title = format!("{} {}: {}", step.action.word(), step.file, step.task);
         desk.events.emit(Event::StepStarted { step: number, of, title });
-        let notes = Notes { variation, ..Notes::default() };
-        let mut work = Work { desk, job, step, number, notes, overlay: &mut overlay };
+        let notes = Notes { variation, draws, ..Notes::default() };
+        let mut work = Work { desk, job, step, number, notes, overlay: &mut overlay, further: Vec::new() };
         match work.run().await? {
-            Ok(files) => desk.events.emit(Event::StepProposed { step: number, files }),
+            Ok(files) => {
+                further = work.further;
+                desk.events.emit(Event::StepProposed { step: number, files });
+            }
             Err(reason) => {
                 let reason =
                     format!("step {number} of {of} ({} {}): {reason}", step.action.word(), step.file);
@@ -68,18 +81,19 @@ pub(super) async fn carry_out(desk: &Desk, job: &Job, variation: u32) -> Result<
             }
         }
     }
-    Ok(Draft { overlay, failed })
+    let others = further.into_iter().map(|overlay| Draft { overlay, failed: failed.clone() });
+    Ok(std::iter::once(Draft { overlay, failed: failed.clone() }).chain(others).collect())
 }
 
-/// Has one step done again on the lines as they are in `overlay`. The inner error is why it could
-/// not be; the overlay is as it was then.
+/// Has one step done again on the lines as they are in `overlay`; gives what other answers made of them. The
+/// inner error is why it could not be; the overlay is as it was then.
 pub(super) async fn again(
     desk: &Desk,
     job: &Job,
     overlay: &mut Overlay,
     number: u32,
     notes: Notes,
-) -> Result<Result<(), String>, Stop> {
+) -> Result<Result<Vec<Overlay>, String>, Stop> {
     let planned = &job.plan.steps[number as usize - 1];
     // What is there already cannot be created again.
     let exists = overlay.read(&planned.file).is_ok_and(|text| text.is_some());
@@ -88,8 +102,12 @@ pub(super) async fn again(
     let of = job.plan.steps.len() as u32;
     let title = format!("again: {} {}: {}", step.action.word(), step.file, step.task);
     desk.events.emit(Event::StepStarted { step: number, of, title });
-    let done = Work { desk, job, step: &step, number, notes, overlay }.run().await?;
-    Ok(done.map(|files| desk.events.emit(Event::StepProposed { step: number, files })))
+    let mut work = Work { desk, job, step: &step, number, notes, overlay, further: Vec::new() };
+    let done = work.run().await?;
+    Ok(done.map(|files| {
+        desk.events.emit(Event::StepProposed { step: number, files });
+        work.further
+    }))
 }
 
 /// One step at work.
@@ -100,6 +118,8 @@ struct Work<'a> {
     number: u32,
     notes: Notes,
     overlay: &'a mut Overlay,
+    /// What other answers to the same request made of the tree.
+    further: Vec<Overlay>,
 }
 
 impl Work<'_> {
@@ -188,6 +208,8 @@ impl Work<'_> {
                 failure: self.notes.failure.clone(),
                 feedback: self.notes.feedback.clone(),
                 variation,
+                // With other reasons, the model is asked for the one thing that they name.
+                draws: if attempt == 1 || unchanged > 0 { self.notes.draws.max(1) } else { 1 },
             };
             let answer = match self.desk.coder.ask(request).await? {
                 Ok(answer) => answer,
@@ -196,6 +218,12 @@ impl Work<'_> {
                 }
                 Err(error) => return Err(error.into()),
             };
+            for text in &answer.further {
+                let is_usable = self.read_and_propose(text, format, &target, &regions).is_ok()
+                    && self.left_out(format, &definitions).is_none();
+                let made = std::mem::replace(self.overlay, before.clone());
+                self.further.extend(is_usable.then_some(made));
+            }
             reasons = match answer.cut {
                 Some(Cut::AtLimit) => {
                     vec!["The answer was cut at its limit. Write a shorter edit.".to_owned()]
@@ -229,6 +257,11 @@ impl Work<'_> {
                     }
                 },
             };
+            // One of them is better than to ask again.
+            if !self.further.is_empty() {
+                *self.overlay = self.further.remove(0);
+                return Ok(Ok(vec![step.file.clone()]));
+            }
             self.desk.events.emit(Event::EditRefused {
                 step: self.number,
                 reasons: reasons.clone(),

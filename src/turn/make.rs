@@ -3,9 +3,9 @@
 //! A small model buys quality with time here, and nowhere else. What is proposed is always a whole
 //! patch over the tree as it is; the owner sees how it was chosen. It must not ask the owner.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
-use crate::check::{self, Place, Ran};
+use crate::check::{self, Place, Ran, tally};
 use crate::edit::PatchSet;
 use crate::message::{Step, StepAction};
 use crate::protocol::{CandidateView, Decision, Event, Outcome};
@@ -17,6 +17,9 @@ use crate::turn::{Desk, Job, Stop};
 const MOST_REPAIRED: usize = 2;
 /// Bytes of a check's output that the Coder gets.
 const OUTPUT_BYTES: usize = 1500;
+/// How freely answers are sampled that are drawn side by side: at the usual temperature of 0 they would be
+/// the same, and by less than 0.6 a 1.5B model that is sure of itself is not moved.
+const DRAWN: u32 = 3;
 
 /// Makes proposals for one request, and makes them again.
 pub(super) struct Maker<'a> {
@@ -41,6 +44,12 @@ impl Checked {
         let (added, removed) = self.patch.size();
         (self.passed() == Some(false), self.draft.failed.len(), added + removed)
     }
+
+    /// Tests that passed, of all checks: how near a draft is that did not pass.
+    /// `None` where none could run.
+    fn tests(&self) -> Option<u32> {
+        self.checks.iter().filter_map(|ran| tally::passed(&ran.output)).reduce(u32::saturating_add)
+    }
 }
 
 impl Maker<'_> {
@@ -52,8 +61,16 @@ impl Maker<'_> {
         let mut drafts: Vec<Checked> = Vec::new();
         let mut views: Vec<CandidateView> = Vec::new();
         let mut reasons = Vec::new();
+        let mut carried_out = VecDeque::new();
         for number in 1..=self.desk.tries.candidates.max(1) {
-            let draft = code::carry_out(self.desk, &self.job, number - 1).await?;
+            if carried_out.is_empty() {
+                // The first is the surest answer; the others can be drawn together.
+                let draws = if number > 1 { self.desk.draws() } else { 1 };
+                let variation = if draws > 1 { DRAWN } else { number - 1 };
+                let wanted = draws.min(self.desk.tries.candidates + 1 - number);
+                carried_out.extend(code::carry_out(self.desk, &self.job, variation, wanted).await?);
+            }
+            let Some(draft) = carried_out.pop_front() else { break };
             let patch = draft.overlay.patch();
             if patch.is_empty() {
                 reasons.extend(draft.failed);
@@ -138,17 +155,16 @@ impl Maker<'_> {
     /// [`Outcome::ChecksFailed`] if the Coder has nothing to propose, and what ends a turn.
     pub async fn mend(&self, failure: &Ran) -> Result<Proposal, Stop> {
         let overlay = crate::edit::Overlay::open(&self.desk.root).map_err(anyhow::Error::from)?;
-        let mut draft = Draft { overlay, failed: Vec::new() };
+        let draft = Draft { overlay, failed: Vec::new() };
         self.desk.events.emit(Event::RepairStarted { attempt: 1, of: 1 });
-        self.mended(&mut draft, &check::essence(&failure.output, OUTPUT_BYTES)).await?;
-        let patch = draft.overlay.patch();
-        if patch.is_empty() {
-            let reason =
-                "a check failed, and no repair could be proposed; `countersign undo` takes the change back";
-            return Err(Stop::Outcome(Outcome::ChecksFailed { reason: reason.into() }));
+        let drafts = self.mended(draft, &check::essence(&failure.output, OUTPUT_BYTES)).await?;
+        match self.nearest(drafts, &mut Vec::new()).await? {
+            Some(checked) => Ok(self.proposal(checked, Vec::new())),
+            None => {
+                let reason = "a check failed, and no repair could be proposed; `countersign undo` takes the change back";
+                Err(Stop::Outcome(Outcome::ChecksFailed { reason: reason.into() }))
+            }
         }
-        let checked = self.checked(draft, patch).await?;
-        Ok(self.proposal(checked, Vec::new()))
     }
 
     /// The draft itself if its check passed, or one that the Coder made with the check's output, if that
@@ -166,24 +182,20 @@ impl Maker<'_> {
             let Some(failure) = from.checks.iter().find(|check| !check.result.passed) else { break };
             self.desk.events.emit(Event::RepairStarted { attempt, of });
             let output = check::essence(&failure.output, OUTPUT_BYTES);
-            let mut draft = from.draft.clone();
+            let draft = from.draft.clone();
             let done = match attempt % 2 {
-                1 => self.mended(&mut draft, &output).await,
-                _ => self.afresh(&mut draft, &output, attempt + 1).await,
+                1 => self.mended(draft, &output).await,
+                _ => self.afresh(draft, &output, attempt + 1).await,
             };
-            match done {
+            let drafts = match done {
                 // What there is already is not lost with a server that fails now.
                 Err(Stop::Call(error)) => {
                     self.desk.events.warn(format!("no repair: {error}"));
                     break;
                 }
                 done => done?,
-            }
-            let patch = draft.overlay.patch();
-            if !patch.is_empty() && !tried.contains(&patch.digest()) {
-                tried.push(patch.digest());
-                latest = Some(self.checked(draft, patch).await?);
-            }
+            };
+            latest = self.nearest(drafts, &mut tried).await?.or(latest);
         }
         match latest {
             Some(latest) if latest.passed() == Some(true) => Ok(latest),
@@ -195,21 +207,41 @@ impl Maker<'_> {
         }
     }
 
+    /// The first new draft whose check passes, or else the one with the most tests that do.
+    async fn nearest(&self, drafts: Vec<Draft>, tried: &mut Vec<String>) -> Result<Option<Checked>, Stop> {
+        let mut nearest: Option<Checked> = None;
+        for draft in drafts {
+            let patch = draft.overlay.patch();
+            if patch.is_empty() || tried.contains(&patch.digest()) {
+                continue;
+            }
+            tried.push(patch.digest());
+            let checked = self.checked(draft, patch).await?;
+            if checked.passed() != Some(false) {
+                return Ok(Some(checked));
+            }
+            if nearest.as_ref().is_none_or(|nearest| checked.tests() > nearest.tests()) {
+                nearest = Some(checked);
+            }
+        }
+        Ok(nearest)
+    }
+
     /// Does the steps again that a failing check speaks of, on the lines as they are.
-    async fn mended(&self, draft: &mut Draft, output: &str) -> Result<(), Stop> {
-        let steps = self.spoken_of(output).into_iter().map(|(number, _)| number);
+    async fn mended(&self, draft: Draft, output: &str) -> Result<Vec<Draft>, Stop> {
+        let steps: Vec<u32> = self.spoken_of(output).into_iter().map(|(number, _)| number).collect();
         let notes = Notes { failure: output.to_owned(), ..Notes::default() };
-        self.done_again(draft, steps, &notes).await
+        self.done_again(draft, &steps, notes).await
     }
 
     /// Does them again as if they had not been done. A file's other steps go with it.
-    async fn afresh(&self, draft: &mut Draft, output: &str, variation: u32) -> Result<(), Stop> {
+    async fn afresh(&self, mut draft: Draft, output: &str, variation: u32) -> Result<Vec<Draft>, Stop> {
         let files: BTreeSet<&str> =
             self.spoken_of(output).into_iter().map(|(_, step)| step.file.as_str()).collect();
         files.iter().for_each(|file| draft.overlay.take_back(file));
         let steps = self.steps_of(|step| files.contains(step.file.as_str()));
-        let steps = steps.into_iter().map(|(number, _)| number);
-        self.done_again(draft, steps, &Notes { variation, ..Notes::default() }).await
+        let steps: Vec<u32> = steps.into_iter().map(|(number, _)| number).collect();
+        self.done_again(draft, &steps, Notes { variation, ..Notes::default() }).await
     }
 
     /// The steps that a check's output names, or any, if it names none: few, and the last first, since the
@@ -223,20 +255,25 @@ impl Maker<'_> {
         steps.into_iter().rev().take(MOST_REPAIRED).collect()
     }
 
-    async fn done_again(
-        &self,
-        draft: &mut Draft,
-        steps: impl Iterator<Item = u32>,
-        notes: &Notes,
-    ) -> Result<(), Stop> {
+    /// Does steps again; one alone in as many ways as the model can write side by side.
+    async fn done_again(&self, mut draft: Draft, steps: &[u32], notes: Notes) -> Result<Vec<Draft>, Stop> {
+        let draws = if steps.len() == 1 { self.desk.draws() } else { 1 };
+        let variation = if draws > 1 { notes.variation.max(DRAWN) } else { notes.variation };
+        let notes = Notes { variation, draws, ..notes };
+        let mut further = Vec::new();
         for number in steps {
-            let done = code::again(self.desk, &self.job, &mut draft.overlay, number, notes.clone()).await?;
-            if let Err(reason) = done {
-                let file = &self.job.plan.steps[number as usize - 1].file;
-                self.desk.events.warn(format!("step {number} ({file}) could not be done again: {reason}"));
+            match code::again(self.desk, &self.job, &mut draft.overlay, *number, notes.clone()).await? {
+                Ok(others) => further = others,
+                Err(reason) => {
+                    let file = &self.job.plan.steps[*number as usize - 1].file;
+                    let text = format!("step {number} ({file}) could not be done again: {reason}");
+                    self.desk.events.warn(text);
+                }
             }
         }
-        Ok(())
+        let others = further.into_iter().map(|overlay| Draft { overlay, failed: draft.failed.clone() });
+        let others: Vec<Draft> = others.collect();
+        Ok(std::iter::once(draft).chain(others).collect())
     }
 
     /// Steps that a model carries out, with their numbers.

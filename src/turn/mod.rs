@@ -29,10 +29,10 @@ use crate::retrieve::Retriever;
 use crate::role::{Architect, CallError, Coder, Explorer, Model, Roles};
 use crate::rules::Mode;
 
+pub use checks::Checks;
 use evidence::Gathered;
 pub(crate) use evidence::reasons;
 use make::Maker;
-pub use checks::Checks;
 pub use sign::{Review, Signer};
 
 /// How often the Architect may ask before it has to plan.
@@ -92,13 +92,33 @@ pub struct Parts {
     pub schema: bool,
     /// Checks on a copy, and the repairs that follow from them, before anything is applied.
     pub early_checks: bool,
+    /// Several answers to one request at once, where the server can write them side by side.
+    pub draws: bool,
     /// The one form in which the Coder is asked, wherever it is possible.
     pub format: Option<EditFormat>,
 }
 
 impl Default for Parts {
     fn default() -> Parts {
-        Parts { evidence: true, architect: true, schema: true, early_checks: true, format: None }
+        Parts {
+            evidence: true,
+            architect: true,
+            schema: true,
+            early_checks: true,
+            draws: true,
+            format: None,
+        }
+    }
+}
+
+impl Desk {
+    /// How many answers to one request the Coder is asked for where several are of use. They cost little
+    /// more than one: what a machine of this size does for each token, it does for several at once. On
+    /// 2 cores, Qwen2.5-Coder-1.5B and llama.cpp's server wrote 13.4 tokens a second of one answer, 18.9 of
+    /// two, 28.9 of four.
+    fn draws(&self) -> u32 {
+        const MOST: u32 = 4;
+        if self.parts.draws { self.coder_model.provider.draws().min(MOST) } else { 1 }
     }
 }
 

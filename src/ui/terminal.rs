@@ -287,8 +287,9 @@ impl Front {
             Event::IndexProgress { phase, done, total } => {
                 self.screen.progress(&format!("index: {phase}"), *done, *total);
             }
-            Event::CallStarted { role, estimated_tokens, window, .. } => {
+            Event::CallStarted { role, estimated_tokens, window, draws, .. } => {
                 self.finish_stream(columns);
+                let role = if *draws > 1 { &format!("{role} x {draws}") } else { role };
                 self.stream = Some(Stream::default());
                 let (used, all) = (thousands((*estimated_tokens).into()), thousands((*window).into()));
                 let label = match self.settings.audience {

@@ -132,6 +132,7 @@ impl Evaluation<'_> {
                 Part::Architect => " without architect",
                 Part::Schema => " without schema",
                 Part::EarlyChecks => " without early checks",
+                Part::Draws => " without draws",
             });
         }
         if arguments.candidates > 1 {
@@ -273,6 +274,7 @@ impl Evaluation<'_> {
                 architect: !without(Part::Architect),
                 schema: !without(Part::Schema),
                 early_checks: !without(Part::EarlyChecks),
+                draws: !without(Part::Draws),
                 format: arguments.format,
             },
             sampling: Some(Sampling { temperature, seed: Some(seed), ..Sampling::default() }),

@@ -6,21 +6,23 @@ use std::time::Duration;
 
 use async_openai::types::stream::StreamResponse;
 use futures::StreamExt;
+use tokio::time::Instant;
 
 use super::super::blocks::head;
 use super::super::error::{ProviderError, reported};
 use super::super::quirks::Holding;
 use super::super::{Chunk, Ending, Searchable, StopReason};
 use super::Inner;
+use super::further::Further;
 use super::transport::Told;
-use super::wire::Event;
+use super::wire::{Choice, Event};
 
 /// How long the token counts may take once the answer itself is complete.
 const COUNTS_LIMIT: Duration = Duration::from_secs(2);
 
 /// The reason comes first, the counts in a later event; both together make the end.
 #[derive(Default)]
-pub(super) struct Ended {
+struct Ended {
     reason: Option<StopReason>,
     /// Nothing follows.
     last: bool,
@@ -31,13 +33,16 @@ pub(super) struct Ended {
 
 /// A running answer: events in, chunks out.
 pub(super) struct Answer {
-    pub(super) inner: Arc<Inner>,
-    pub(super) events: StreamResponse<Event>,
-    pub(super) told: Told,
-    pub(super) ready: VecDeque<Chunk>,
-    pub(super) ending: Ended,
+    inner: Arc<Inner>,
+    events: StreamResponse<Event>,
+    told: Told,
+    ready: VecDeque<Chunk>,
+    ending: Ended,
     /// What it was held to, if it was.
-    pub(super) held: Option<Held>,
+    held: Option<Held>,
+    further: Further,
+    /// When the text of the first answer was complete.
+    whole_since: Option<Instant>,
 }
 
 /// What an answer in held blocks has to begin with. A server may ignore what it was asked for.
@@ -67,25 +72,47 @@ impl Held {
 }
 
 impl Answer {
+    /// An answer to a request for so many.
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        events: StreamResponse<Event>,
+        told: Told,
+        held: Option<Held>,
+        draws: u32,
+    ) -> Answer {
+        let (ready, ending, further) = (VecDeque::new(), Ended::default(), Further::new(draws));
+        Answer { inner, events, told, ready, ending, held, further, whole_since: None }
+    }
+
     pub(super) async fn next(&mut self) -> Option<Result<Chunk, ProviderError>> {
         loop {
             if let Some(chunk) = self.ready.pop_front() {
                 return Some(Ok(chunk));
             }
             if self.ending.last {
-                return Some(Ok(self.end()));
+                self.end();
+                continue;
             }
-            let event = if self.ending.reason.is_some() {
-                // The text is whole. Counts are welcome, but not worth an error or a long wait.
-                let limit = COUNTS_LIMIT.min(self.inner.limits.stall / 2);
-                match tokio::time::timeout(limit, self.events.next()).await {
-                    Ok(Some(Ok(event))) if event.error.is_none() => event,
-                    _ => return Some(Ok(self.end())),
+            let next = match self.patience() {
+                Some(limit) => tokio::time::timeout(limit, self.events.next()).await.ok(),
+                None => Some(self.events.next().await),
+            };
+            let is_whole = self.ending.reason.is_some();
+            let event = match next {
+                Some(Some(Ok(event))) if event.error.is_none() || !is_whole => event,
+                // The text is whole; what else may come is not worth an error.
+                _ if is_whole => {
+                    self.end();
+                    continue;
                 }
-            } else {
-                match self.events.next().await? {
-                    Ok(event) => event,
-                    Err(error) => return Some(Err(self.inner.failure(error, &self.told))),
+                Some(Some(Ok(event))) => event,
+                Some(Some(Err(error))) => return Some(Err(self.inner.failure(error, &self.told))),
+                Some(None) => return None,
+                None => {
+                    // Another answer was complete long ago, so this one will not be.
+                    self.ending.reason = Some(StopReason::Length);
+                    self.end();
+                    continue;
                 }
             };
             if let Some(error) = &event.error {
@@ -97,17 +124,45 @@ impl Answer {
         }
     }
 
+    /// How long to wait for the next event; `None` for as long as it takes.
+    fn patience(&self) -> Option<Duration> {
+        // Nothing is shown while the others are waited for, which must not look like a stall.
+        let most = self.inner.limits.stall / 2;
+        match self.whole_since {
+            // Counts are welcome, but not worth a long wait.
+            Some(_) if !self.further.are_open() => Some(COUNTS_LIMIT.min(most)),
+            Some(since) => {
+                self.further.patience().map(|patience| patience.min(most.saturating_sub(since.elapsed())))
+            }
+            None => self.further.patience(),
+        }
+    }
+
     fn take(&mut self, event: Event) -> Result<(), ProviderError> {
         let counts = event.counts();
+        let choices = event.choices.unwrap_or_default();
         self.ending.last = event.last;
         self.ending.prompt_tokens = counts.prompt.or(self.ending.prompt_tokens);
         self.ending.evaluated_tokens = counts.evaluated.or(self.ending.evaluated_tokens);
-        self.ending.answer_tokens = counts.answer.or(self.ending.answer_tokens);
-        // We never ask for a second choice; a server that sends one has nothing to add to the first.
-        let Some(choice) = event.choices.into_iter().flatten().find(|choice| choice.index == 0) else {
-            return Ok(());
+        self.ending.answer_tokens = match (counts.answer, self.ending.answer_tokens) {
+            // llama.cpp counts each of several answers apart, after its end.
+            (Some(more), Some(before)) if choices.is_empty() && self.further.are_wanted() => {
+                Some(before.saturating_add(more))
+            }
+            (now, before) => now.or(before),
         };
+        for choice in choices {
+            match choice.index {
+                0 => self.take_first(choice)?,
+                _ => self.ready.extend(self.further.take(choice).map(Chunk::Further)),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_first(&mut self, choice: Choice) -> Result<(), ProviderError> {
         if let Some(said) = choice.delta.or(choice.message) {
+            self.further.begin();
             let thinking = said.reasoning_content.or(said.reasoning);
             self.ready.extend(thinking.filter(|text| !text.is_empty()).map(Chunk::Thinking));
             if let (Some(held), Some(text)) = (&mut self.held, &said.content) {
@@ -118,9 +173,9 @@ impl Answer {
             let calls = said.tool_calls.into_iter().flatten().filter_map(|call| call.function?.arguments);
             self.ready.extend(calls.filter(|text| !text.is_empty()).map(Chunk::Text));
         }
-        match choice.finish_reason.as_deref() {
-            None | Some("") => {}
-            Some("length") => self.ending.reason = Some(StopReason::Length),
+        let reason = match choice.finish_reason.as_deref() {
+            None | Some("") => return Ok(()),
+            Some("length") => StopReason::Length,
             Some("content_filter") => {
                 return Err(ProviderError::ServerError {
                     url: self.inner.address.shown().to_owned(),
@@ -133,21 +188,25 @@ impl Answer {
                     message: "it ended the answer with an error that it does not name".to_owned(),
                 });
             }
-            Some(_) => self.ending.reason = Some(StopReason::Complete),
-        }
+            Some(_) => StopReason::Complete,
+        };
+        self.ending.reason = Some(reason);
+        self.whole_since = Some(Instant::now());
+        self.further.one_ended();
         Ok(())
     }
 
-    fn end(&mut self) -> Chunk {
+    /// Makes the end ready.
+    fn end(&mut self) {
         if self.held.take().is_some_and(|held| !held.was_kept()) {
             self.inner.leave_free(Holding::Ignored);
         }
         let ended = std::mem::take(&mut self.ending);
-        Chunk::End(Ending {
+        self.ready.push_back(Chunk::End(Ending {
             reason: ended.reason.unwrap_or(StopReason::Complete),
             prompt_tokens: ended.prompt_tokens,
             evaluated_tokens: ended.evaluated_tokens,
             answer_tokens: ended.answer_tokens,
-        })
+        }));
     }
 }

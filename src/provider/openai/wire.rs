@@ -48,6 +48,9 @@ pub(super) struct Body<'a> {
     /// llama.cpp's slot that keeps this role's prompts.
     #[serde(skip_serializing_if = "Option::is_none")]
     id_slot: Option<usize>,
+    /// How many answers; asked of servers with slots alone, which read the prompt once for all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,6 +108,7 @@ impl<'a> Body<'a> {
             grammar,
             cache_prompt: has_slots.then_some(true),
             id_slot: slot.filter(|_| has_slots),
+            n: Some(request.draws).filter(|draws| *draws > 1 && has_slots && quirks.draws),
         }
     }
 }

@@ -339,6 +339,7 @@ async fn a_call_is_announced_streamed_and_measured() {
         estimated_tokens: 1_240,
         answer_limit: 9,
         window: 8_192,
+        draws: 1,
     });
     stage.tell(Event::CallDelta { call: 1, text: "a\nb\nc\n".into() });
     let usage = Usage { prompt_tokens: Some(1_300), ..Usage::default() };

@@ -5,6 +5,7 @@
 //! connection it changes one thing: it asks for the counts with every piece of an answer (`timings_per_token`
 //! of llama.cpp), since an answer that is broken off has no end that would say them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,8 +38,17 @@ pub struct Proxy {
 /// The end of an answer, as llama.cpp's server writes it, streamed or whole.
 #[derive(Debug, Deserialize)]
 struct Ending {
+    #[serde(default)]
+    choices: Vec<Choice>,
     timings: Option<Timings>,
     usage: Option<Usage>,
+}
+
+/// Which of several answers a piece is of.
+#[derive(Debug, Deserialize)]
+struct Choice {
+    #[serde(default)]
+    index: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -248,12 +258,10 @@ async fn read(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Request> {
 fn add(counted: &Mutex<Spent>, body: &str) {
     let pieces = body.lines().map(|line| line.strip_prefix("data:").unwrap_or(line).trim());
     let endings: Vec<Ending> = pieces.filter_map(|piece| serde_json::from_str(piece).ok()).collect();
-    let timings = endings.iter().rev().find_map(|ending| ending.timings.as_ref());
+    let timings = timings(&endings);
     let usage = endings.iter().rev().find_map(|ending| ending.usage.as_ref());
     let counts = match (timings, usage) {
-        (Some(timings), _) => {
-            (Some(timings.prompt_n + timings.cache_n), Some(timings.prompt_n), Some(timings.predicted_n))
-        }
+        (Some(counts), _) => counts,
         (None, Some(usage)) => {
             let cached = usage.prompt_tokens_details.as_ref().map(|details| details.cached_tokens);
             let evaluated = cached.map(|cached| usage.prompt_tokens.saturating_sub(cached));
@@ -267,6 +275,26 @@ fn add(counted: &Mutex<Spent>, body: &str) {
     sum.prompt = plus(sum.prompt, counts.0);
     sum.evaluated = plus(sum.evaluated, counts.1);
     sum.answer = plus(sum.answer, counts.2);
+}
+
+/// The prompt's tokens, those of them that were evaluated, and those of all answers.
+///
+/// Each piece has the counts of its answer so far. Several answers share a prompt, whose counts each of
+/// them repeats.
+fn timings(endings: &[Ending]) -> Option<(Option<u64>, Option<u64>, Option<u64>)> {
+    let counted =
+        endings.iter().filter_map(|ending| Some((ending.choices.first(), ending.timings.as_ref()?)));
+    let (mut prompt, mut evaluated, mut last) = (0, 0, None);
+    let mut answers: BTreeMap<u32, u64> = BTreeMap::new();
+    for (choice, timings) in counted {
+        prompt = prompt.max(timings.prompt_n + timings.cache_n);
+        evaluated = evaluated.max(timings.prompt_n);
+        // Counts without an answer follow the end of one.
+        last = choice.map(|choice| choice.index).or(last).or(Some(0));
+        let answer = answers.entry(last.unwrap_or(0)).or_default();
+        *answer = timings.predicted_n.max(*answer);
+    }
+    last.map(|_| (Some(prompt), Some(evaluated), Some(answers.values().sum())))
 }
 
 #[cfg(test)]
@@ -330,6 +358,22 @@ mod tests {
         // What is no completion costs nothing.
         ask(&proxy.url(), "GET /v1/models HTTP/1.1\r\n\r\n").await;
         assert_eq!(proxy.take().await.calls, 0);
+    }
+
+    /// As llama.cpp's server sends two answers to one request, each with its counts.
+    #[tokio::test]
+    async fn the_prompt_of_several_answers_is_counted_once() {
+        let two = concat!(
+            "data: {\"choices\":[{\"index\":1}],\"timings\":{\"prompt_n\":10,\"cache_n\":20,\"predicted_n\":2}}\n\n",
+            "data: {\"choices\":[{\"index\":0}],\"timings\":{\"prompt_n\":10,\"cache_n\":20,\"predicted_n\":6}}\n\n",
+            "data: {\"choices\":[],\"timings\":{\"prompt_n\":10,\"cache_n\":20,\"predicted_n\":7}}\n\n",
+            "data: {\"choices\":[{\"index\":1}],\"timings\":{\"prompt_n\":10,\"cache_n\":20,\"predicted_n\":4}}\n\n",
+            "data: [DONE]\n\n"
+        );
+        let proxy = Proxy::start(&server(two).await.0).await.unwrap();
+        ask(&proxy.url(), POST).await;
+        let expected = Spent { calls: 1, prompt: Some(30), evaluated: Some(10), answer: Some(11) };
+        assert_eq!(proxy.take().await, expected);
     }
 
     #[tokio::test]

@@ -62,6 +62,7 @@ fn request(schema: Option<serde_json::Value>, blocks: Option<Searchable>) -> Cha
         messages: vec![Message { speaker: Speaker::User, text: "x".into() }],
         schema: schema.map(|json| Schema { name: "s".into(), json }),
         blocks,
+        draws: 1,
         window: 1024,
         answer_limit: 100,
         temperature: 0.0,

@@ -85,6 +85,7 @@ fn call(prompt_tokens: Option<u32>) -> [Event; 2] {
             estimated_tokens: 1_240,
             answer_limit: 800,
             window: 8_192,
+            draws: 1,
         },
         Event::CallFinished { call: 1, role: "architect".into(), usage },
     ]
@@ -233,7 +234,14 @@ fn hostile() -> Vec<Event> {
             ledger: vec![LedgerRow { path: evil(), points: f64::NAN, kept: true, reasons: vec![evil()] }],
             candidates: 0,
         },
-        Event::CallStarted { call: 1, role: evil(), estimated_tokens: 9, answer_limit: 0, window: 0 },
+        Event::CallStarted {
+            call: 1,
+            role: evil(),
+            estimated_tokens: 9,
+            answer_limit: 0,
+            window: 0,
+            draws: 1,
+        },
         Event::CallFinished { call: 1, role: evil(), usage: Usage::default() },
         Event::Corrected { role: evil(), reason: evil(), attempt: 1 },
         Event::Questions { questions: vec![evil()] },

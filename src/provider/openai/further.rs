@@ -1,0 +1,80 @@
+//! The other answers to one request: they come piece by piece between those of the first one, and each is
+//! handed on when it is whole. It must not know how they were asked for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::wire::Choice;
+
+/// For a server that writes an answer at once.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// What came of the answers besides the first.
+pub(super) struct Further {
+    /// How many were asked for, the first included.
+    wanted: u32,
+    answers: BTreeMap<u32, One>,
+    /// When the first text of any answer came.
+    began: Option<Instant>,
+    /// When the first of all answers was complete.
+    first_end: Option<Instant>,
+}
+
+#[derive(Default)]
+struct One {
+    text: String,
+    has_ended: bool,
+}
+
+impl Further {
+    pub(super) fn new(wanted: u32) -> Further {
+        Further { wanted, answers: BTreeMap::new(), began: None, first_end: None }
+    }
+
+    /// Whether there may be any.
+    pub(super) fn are_wanted(&self) -> bool {
+        self.wanted > 1
+    }
+
+    /// Takes a piece, and gives the answer if this was its last one. One that was cut at its limit is of no
+    /// use. A server that sends more answers than it was asked for has nothing to add.
+    pub(super) fn take(&mut self, choice: Choice) -> Option<String> {
+        if choice.index >= self.wanted {
+            return None;
+        }
+        self.begin();
+        let one = self.answers.entry(choice.index).or_default();
+        let said = choice.delta.or(choice.message).and_then(|said| said.content);
+        one.text.push_str(&said.unwrap_or_default());
+        let reason = choice.finish_reason.filter(|reason| !reason.is_empty())?;
+        one.has_ended = true;
+        let text = std::mem::take(&mut one.text);
+        self.one_ended();
+        (reason == "stop" && !text.is_empty()).then_some(text)
+    }
+
+    /// Notes that text came, of whichever answer.
+    pub(super) fn begin(&mut self) {
+        self.began.get_or_insert_with(Instant::now);
+    }
+
+    /// Notes that an answer ended, whichever.
+    pub(super) fn one_ended(&mut self) {
+        self.first_end.get_or_insert_with(Instant::now);
+    }
+
+    /// Whether one of them is still being written.
+    pub(super) fn are_open(&self) -> bool {
+        self.answers.values().any(|one| !one.has_ended)
+    }
+
+    /// How much longer to wait for what is not complete yet: from the first end on, as long again as that
+    /// answer took, but a second at least. One in which the model goes round must not keep the others.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let (began, first_end) = (self.began?, self.first_end?);
+        let until = first_end + first_end.duration_since(began).max(LEAST);
+        self.are_wanted().then(|| until.saturating_duration_since(Instant::now()))
+    }
+}
