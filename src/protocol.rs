@@ -4,6 +4,8 @@
 //! ours, so that a front end (terminal, JSON lines, an editor) can be written against this file
 //! alone. Every event reaches the session store before anyone sees it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Version of the two enums below. It changes when a reader of the old form would misread the new.
@@ -227,6 +229,8 @@ pub enum Event {
     ChecksAnswered { question: u64, approved: Vec<String>, not_now: Vec<String> },
     /// The Coder tries again with the output of a check that failed.
     RepairStarted { attempt: u32, of: u32 },
+    /// What does not compile was corrected as the compiler itself offers: how many places of each file.
+    CompilerCorrected { files: BTreeMap<String, u32> },
     /// The request was carried out several times; one result was chosen.
     CandidatesCompared { candidates: Vec<CandidateView> },
     /// Rules or the mode have decided some files of a patch, or all of it. The others follow in an

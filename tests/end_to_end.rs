@@ -9,6 +9,7 @@ mod approve_checks;
 mod archives;
 mod bad_input;
 mod commands;
+mod corrections;
 mod draws;
 mod embedded;
 mod eval;

@@ -13,6 +13,7 @@
 //! | Which tests concern a change? | `select` |
 //! | What is kept of its output, and what matters in it? | `output`, `essence` |
 //! | How many tests passed? | `tally` |
+//! | What would a compiler correct by itself? | `suggest` |
 //!
 //! It must not judge what a result means.
 
@@ -26,6 +27,7 @@ mod paths;
 pub mod run;
 pub mod scratch;
 mod select;
+pub mod suggest;
 pub mod tally;
 pub mod trust;
 

@@ -206,6 +206,8 @@ pub enum Part {
     EarlyChecks,
     /// Several answers to one request at once, where the server has slots for them
     Draws,
+    /// What the compiler itself offers to correct
+    Corrections,
 }
 
 /// Other agents.

@@ -159,11 +159,31 @@ impl Overlay {
     /// # Errors
     /// What a gate says against it; nothing is changed then. The owner may delete as much as they like.
     pub fn write_as_owner(&mut self, path: &str, content: &str) -> Result<(), Vec<Refusal>> {
+        self.put(path, content, Deletion::Planned, Some(Tier::Owner))
+    }
+
+    /// Puts a file as a compiler corrected it in the place of one that this overlay changes. How surely the
+    /// edits before were placed stays as it was.
+    ///
+    /// # Errors
+    /// What a gate says against it; nothing is changed then.
+    pub fn correct(&mut self, path: &str, content: &str) -> Result<(), Vec<Refusal>> {
+        let before = key(&self.files, path).map(|key| self.files[&key].tier);
+        self.put(path, content, Deletion::Limited, before)
+    }
+
+    fn put(
+        &mut self,
+        path: &str,
+        content: &str,
+        deletion: Deletion,
+        tier: Option<Tier>,
+    ) -> Result<(), Vec<Refusal>> {
         let edit = Edit::Whole { path: path.to_owned(), content: content.to_owned() };
-        let gates = Gates { deletion: Deletion::Planned, ..Gates::new(Planned::Only(vec![path.to_owned()])) };
+        let gates = Gates { deletion, ..Gates::new(Planned::Only(vec![path.to_owned()])) };
         self.propose(&[edit], &gates)?;
         if let Some(file) = key(&self.files, path).and_then(|key| self.files.get_mut(&key)) {
-            file.tier = Tier::Owner;
+            file.tier = tier.unwrap_or(file.tier);
         }
         Ok(())
     }

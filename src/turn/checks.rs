@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::check::found::{self, Finder};
 use crate::check::scratch::Workspace;
+use crate::check::suggest::{self, Told};
 use crate::check::{self, Check, Place, Ran};
 use crate::edit::PatchSet;
 use crate::engine::Asked;
@@ -148,6 +149,24 @@ impl Signer {
             results.extend(ran);
         }
         Ok(results)
+    }
+
+    /// What a compiler says about a patch that does not compile, and offers to correct; `None` where none of
+    /// the checks is one that does.
+    pub(super) async fn told(&self, patch: &PatchSet) -> Result<Option<Told>, Stop> {
+        let checks = self.approved_checks().await?;
+        let Some(telling) = checks.iter().find_map(suggest::telling) else { return Ok(None) };
+        let workspace = self.filled(self.runner.workspace()?, patch).await?;
+        let ran = self.runner.run(&telling, &workspace, Place::Scratch).await?;
+        let mut told = suggest::told(&ran.output);
+        // Some name a file from where they run, cargo from the top of its workspace.
+        for correction in &mut told.corrections {
+            let from_root = format!("{}/{}", telling.directory, correction.file);
+            if !telling.directory.is_empty() && patch.files().iter().any(|file| file.path() == from_root) {
+                correction.file = from_root;
+            }
+        }
+        Ok(Some(told))
     }
 
     /// The workspace with the tree in it, and a patch over that.

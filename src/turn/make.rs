@@ -3,8 +3,9 @@
 //! A small model buys quality with time here, and nowhere else. What is proposed is always a whole
 //! patch over the tree as it is; the owner sees how it was chosen. It must not ask the owner.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::check::suggest::{self, Correction};
 use crate::check::{self, Place, Ran, tally};
 use crate::edit::PatchSet;
 use crate::message::{Step, StepAction};
@@ -17,6 +18,8 @@ use crate::turn::{Desk, Job, Stop};
 const MOST_REPAIRED: usize = 2;
 /// Bytes of a check's output that the Coder gets.
 const OUTPUT_BYTES: usize = 1500;
+/// How often a compiler's corrections are made: each lets it see further.
+const MOST_CORRECTED: usize = 3;
 /// How freely answers are sampled that are drawn side by side: at the usual temperature of 0 they would be
 /// the same, and by less than 0.6 a 1.5B model that is sure of itself is not moved.
 const DRAWN: u32 = 3;
@@ -32,6 +35,8 @@ struct Checked {
     draft: Draft,
     patch: PatchSet,
     checks: Vec<Ran>,
+    /// In how many places a compiler corrected a file.
+    corrected: BTreeMap<String, u32>,
 }
 
 impl Checked {
@@ -287,22 +292,76 @@ impl Maker<'_> {
             true => self.desk.signer.check(Place::Scratch, &patch).await?,
             false => Vec::new(),
         };
-        Ok(Checked { draft, patch, checks })
+        let checked = Checked { draft, patch, checks, corrected: BTreeMap::new() };
+        let fails = |ran: &Ran| !ran.result.passed && suggest::could_not_compile(&ran.output);
+        match self.desk.parts.corrections && checked.checks.iter().any(fails) {
+            true => self.corrected(checked).await,
+            false => Ok(checked),
+        }
+    }
+
+    /// With what the compiler itself offers to correct, as long as that leaves fewer errors. No model has to
+    /// be asked for what is known.
+    async fn corrected(&self, checked: Checked) -> Result<Checked, Stop> {
+        let signer = &self.desk.signer;
+        let Some(mut told) = signer.told(&checked.patch).await? else { return Ok(checked) };
+        let (mut draft, mut corrected) = (checked.draft.clone(), BTreeMap::new());
+        for _ in 0..MOST_CORRECTED {
+            let mut next = draft.clone();
+            let files = correct(&mut next, &told.corrections, &checked.patch);
+            if files.is_empty() {
+                break;
+            }
+            let Some(now) = signer.told(&next.overlay.patch()).await? else { break };
+            if now.errors >= told.errors {
+                break;
+            }
+            files.into_iter().for_each(|(path, places)| *corrected.entry(path).or_default() += places);
+            (draft, told) = (next, now);
+        }
+        let patch = draft.overlay.patch();
+        if corrected.is_empty() || patch.is_empty() {
+            return Ok(checked);
+        }
+        let checks = signer.check(Place::Scratch, &patch).await?;
+        self.desk.events.emit(Event::CompilerCorrected { files: corrected.clone() });
+        Ok(Checked { draft, patch, checks, corrected })
     }
 
     fn proposal(&self, checked: Checked, candidates: Vec<CandidateView>) -> Proposal {
+        let mut reasons = self.job.gathered.reasons.clone();
+        for (path, places) in checked.corrected {
+            let what = if places == 1 { "place" } else { "places" };
+            let reason = format!("corrected in {places} {what} as the compiler offers");
+            reasons.entry(path).or_default().insert(0, reason);
+        }
         Proposal {
             overlay: checked.draft.overlay,
             patch: checked.patch,
             failed: checked.draft.failed,
             request: self.job.request.text.clone(),
             summary: self.job.plan.summary.clone(),
-            why: Why::Planned {
-                steps: self.job.plan.steps.clone(),
-                reasons: self.job.gathered.reasons.clone(),
-            },
+            why: Why::Planned { steps: self.job.plan.steps.clone(), reasons },
             checks: checked.checks.into_iter().map(|ran| ran.result).collect(),
             candidates,
         }
     }
+}
+
+/// Makes corrections in files that `patch` changes; gives the number of places in each. A file that a gate
+/// says no to stays as it is.
+fn correct(draft: &mut Draft, corrections: &[Correction], patch: &PatchSet) -> BTreeMap<String, u32> {
+    let mut places = BTreeMap::new();
+    for file in patch.files() {
+        let path = file.path();
+        let mine: Vec<&Correction> =
+            corrections.iter().filter(|correction| correction.file == path).collect();
+        let Ok(Some(text)) = draft.overlay.read(path) else { continue };
+        let new = suggest::corrected(&text, mine.iter().copied());
+        let Some(new) = new.filter(|new| *new != text) else { continue };
+        if draft.overlay.correct(path, &new).is_ok() {
+            places.insert(path.to_owned(), mine.len() as u32);
+        }
+    }
+    places
 }

@@ -94,6 +94,8 @@ pub struct Parts {
     pub early_checks: bool,
     /// Several answers to one request at once, where the server can write them side by side.
     pub draws: bool,
+    /// What the compiler itself offers to correct.
+    pub corrections: bool,
     /// The one form in which the Coder is asked, wherever it is possible.
     pub format: Option<EditFormat>,
 }
@@ -106,6 +108,7 @@ impl Default for Parts {
             schema: true,
             early_checks: true,
             draws: true,
+            corrections: true,
             format: None,
         }
     }

@@ -133,6 +133,7 @@ impl Evaluation<'_> {
                 Part::Schema => " without schema",
                 Part::EarlyChecks => " without early checks",
                 Part::Draws => " without draws",
+                Part::Corrections => " without corrections",
             });
         }
         if arguments.candidates > 1 {
@@ -275,6 +276,7 @@ impl Evaluation<'_> {
                 schema: !without(Part::Schema),
                 early_checks: !without(Part::EarlyChecks),
                 draws: !without(Part::Draws),
+                corrections: !without(Part::Corrections),
                 format: arguments.format,
             },
             sampling: Some(Sampling { temperature, seed: Some(seed), ..Sampling::default() }),

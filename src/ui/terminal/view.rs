@@ -149,6 +149,13 @@ impl View {
                 let text = format!("repair {attempt} of {of}: the coder gets the output of the check");
                 page.add(2, Line::new(Tone::Heading, &text));
             }
+            Event::CompilerCorrected { files } => {
+                for (path, places) in files {
+                    let text =
+                        format!("corrected as the compiler offers, {}: ", count((*places).into(), "place"));
+                    page.labelled(Tone::Plain, &text, path);
+                }
+            }
             Event::CandidatesCompared { candidates } => page.candidates(candidates),
             Event::FileShown { path, lines, .. } => page.file(path, lines),
             Event::SentBack { feedback, .. } => {
