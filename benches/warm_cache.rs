@@ -139,6 +139,7 @@ impl Material {
             regions: vec![part("src/role/explorer.rs", 40..110)],
             reasons: Vec::new(),
             failure: String::new(),
+            in_short: Vec::new(),
             feedback: String::new(),
             searchable: None,
             diagnose: false,

@@ -170,10 +170,13 @@ fn after_a_failed_attempt_the_tests_are_the_agents_own_check() {
     let worse = "def add(a, b):\n    return 7\n";
     let mut repair = whole("plus.py", RIGHT);
     // The request has what the tests said of the first attempt, the repair what they say of this one.
-    repair["expect"] = json!(["See the testing errors above", "a check failed", "7 != 5"]);
+    repair["expect"] =
+        json!(["See the testing errors above", "a check failed", "`add(2, 3)` gave 7, but it must give 5"]);
     // Each attempt reads the script from its beginning: the first wants one answer, the second is told that
     // it changes nothing, and goes on.
-    let script = [whole("plus.py", WRONG), whole("plus.py", worse), repair];
+    let mut second = whole("plus.py", worse);
+    second["expect"] = json!(["In short", "`add(2, 3)` gave 6, but it must give 5"]);
+    let script = [whole("plus.py", WRONG), second, repair];
     let Some(run) = tasks.run("track", &script, &[]) else { return };
     run.succeeds();
     let attempts = &tasks.results()[1]["attempts"];

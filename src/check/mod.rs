@@ -12,6 +12,7 @@
 //! | What can it not reach? | `sandbox`, `paths` |
 //! | Which tests concern a change? | `select` |
 //! | What is kept of its output, and what matters in it? | `output`, `essence` |
+//! | What do failed tests say, in a line each? | `digest`, `statement` |
 //! | How many tests passed? | `tally` |
 //! | What would a compiler correct by itself? | `suggest` |
 //!
@@ -19,6 +20,7 @@
 
 pub mod declare;
 pub mod detect;
+mod digest;
 pub mod environment;
 mod essence;
 pub mod found;
@@ -27,6 +29,7 @@ mod paths;
 pub mod run;
 pub mod scratch;
 mod select;
+mod statement;
 pub mod suggest;
 pub mod tally;
 pub mod trust;
@@ -43,6 +46,7 @@ pub mod supervise;
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
+pub use digest::digest;
 pub use essence::{essence, tells_a_denial, tells_a_failure};
 pub use run::{Limits, Place, Ran, Runner};
 pub use select::select;

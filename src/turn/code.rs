@@ -5,6 +5,7 @@
 //! attempt the form of the answer changes, if it can. A step that fails is reported, and the others
 //! go on. It must not know what becomes of a draft.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
@@ -173,6 +174,10 @@ impl Work<'_> {
         let mut format = target.first();
         let is_told_of_failure =
             step.action == StepAction::Edit && check::tells_a_failure(&self.job.request.text);
+        let in_short = match is_told_of_failure && self.notes.failure.is_empty() {
+            true => in_short(&self.job.request.text, self.overlay),
+            false => Vec::new(),
+        };
         let mut reasons: Vec<String> = Vec::new();
         let mut variation = self.notes.variation;
         // Answers that were the file as it is: no other form would change that.
@@ -206,6 +211,7 @@ impl Work<'_> {
                 searchable,
                 reasons: std::mem::take(&mut reasons),
                 failure: self.notes.failure.clone(),
+                in_short: in_short.clone(),
                 feedback: self.notes.feedback.clone(),
                 variation,
                 // With other reasons, the model is asked for the one thing that they name.
@@ -376,6 +382,13 @@ fn shown(regions: &[Region], format: EditFormat, text: &str, step: &Step) -> Vec
         }
     }
     shown
+}
+
+/// What failed tests say, with their lines as they are in `overlay`.
+pub(super) fn in_short(output: &str, overlay: &Overlay) -> Vec<String> {
+    // Reading remembers what it has read.
+    let overlay = RefCell::new(overlay.clone());
+    check::digest(output, &|path| overlay.borrow_mut().read(path).ok().flatten())
 }
 
 fn joined(refusals: &[Refusal]) -> String {

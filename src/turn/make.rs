@@ -18,6 +18,8 @@ use crate::turn::{Desk, Job, Stop};
 const MOST_REPAIRED: usize = 2;
 /// Bytes of a check's output that the Coder gets.
 const OUTPUT_BYTES: usize = 1500;
+/// How many repairs there are at most for each one that is asked for, since those that gain do not count.
+const MOST_GAINS: u32 = 3;
 /// How often a compiler's corrections are made: each lets it see further.
 const MOST_CORRECTED: usize = 3;
 /// How freely answers are sampled that are drawn side by side: at the usual temperature of 0 they would be
@@ -54,6 +56,29 @@ impl Checked {
     /// `None` where none could run.
     fn tests(&self) -> Option<u32> {
         self.checks.iter().filter_map(|ran| tally::passed(&ran.output)).reduce(u32::saturating_add)
+    }
+}
+
+/// A check that failed, in the words that the Coder gets.
+struct Failed {
+    /// Its output, as far as it matters.
+    essence: String,
+    /// What its tests say in a line each, or else the essence.
+    told: String,
+}
+
+impl Failed {
+    fn of(ran: &Ran, draft: &Draft) -> Failed {
+        let essence = check::essence(&ran.output, OUTPUT_BYTES);
+        let mut told = String::new();
+        for line in code::in_short(&ran.output, &draft.overlay) {
+            if told.len() + line.len() > OUTPUT_BYTES {
+                break;
+            }
+            told.push_str(&format!("- {line}\n"));
+        }
+        let told = if told.is_empty() { essence.clone() } else { told };
+        Failed { essence, told }
     }
 }
 
@@ -162,7 +187,8 @@ impl Maker<'_> {
         let overlay = crate::edit::Overlay::open(&self.desk.root).map_err(anyhow::Error::from)?;
         let draft = Draft { overlay, failed: Vec::new() };
         self.desk.events.emit(Event::RepairStarted { attempt: 1, of: 1 });
-        let drafts = self.mended(draft, &check::essence(&failure.output, OUTPUT_BYTES)).await?;
+        let failure = Failed::of(failure, &draft);
+        let drafts = self.mended(draft, &failure).await?;
         match self.nearest(drafts, &mut Vec::new()).await? {
             Some(checked) => Ok(self.proposal(checked, Vec::new())),
             None => {
@@ -176,21 +202,25 @@ impl Maker<'_> {
     /// one passes. Otherwise the draft as the plan had it: a repair that does not help is only more to
     /// read.
     ///
-    /// Every second repair forgets the answer before: a small model that is sure of a mistake keeps it
-    /// whatever the check says, while a further draw costs no prompt that the server has not read.
+    /// A repair after which more tests pass is gone on from, and does not count. After one that gains
+    /// nothing the next forgets the answer before: a small model that is sure of a mistake keeps it whatever
+    /// the check says.
     async fn repaired(&self, original: Checked) -> Result<Checked, Stop> {
-        let of = self.desk.tries.repairs;
+        let mut of = self.desk.tries.repairs;
+        let most = of.saturating_mul(MOST_GAINS);
         let mut tried = vec![original.patch.digest()];
         let mut latest: Option<Checked> = None;
-        for attempt in 1..=of {
+        let (mut attempt, mut goes_on) = (0, true);
+        while attempt < of {
             let from = latest.as_ref().unwrap_or(&original);
-            let Some(failure) = from.checks.iter().find(|check| !check.result.passed) else { break };
+            let Some(failed) = from.checks.iter().find(|check| !check.result.passed) else { break };
+            attempt += 1;
             self.desk.events.emit(Event::RepairStarted { attempt, of });
-            let output = check::essence(&failure.output, OUTPUT_BYTES);
+            let failure = Failed::of(failed, &from.draft);
             let draft = from.draft.clone();
-            let done = match attempt % 2 {
-                1 => self.mended(draft, &output).await,
-                _ => self.afresh(draft, &output, attempt + 1).await,
+            let done = match goes_on {
+                true => self.mended(draft, &failure).await,
+                false => self.afresh(draft, &failure, attempt + 1).await,
             };
             let drafts = match done {
                 // What there is already is not lost with a server that fails now.
@@ -200,7 +230,15 @@ impl Maker<'_> {
                 }
                 done => done?,
             };
-            latest = self.nearest(drafts, &mut tried).await?.or(latest);
+            let before = from.tests();
+            let nearest = self.nearest(drafts, &mut tried).await?;
+            let gains = nearest.as_ref().is_some_and(|nearest| nearest.tests() > before);
+            if gains && of < most {
+                of += 1;
+            }
+            goes_on = gains || !goes_on;
+            let is_worse = |checked: &Checked| checked.passed() == Some(false) && checked.tests() < before;
+            latest = nearest.filter(|nearest| !is_worse(nearest)).or(latest);
         }
         match latest {
             Some(latest) if latest.passed() == Some(true) => Ok(latest),
@@ -233,16 +271,17 @@ impl Maker<'_> {
     }
 
     /// Does the steps again that a failing check speaks of, on the lines as they are.
-    async fn mended(&self, draft: Draft, output: &str) -> Result<Vec<Draft>, Stop> {
-        let steps: Vec<u32> = self.spoken_of(output).into_iter().map(|(number, _)| number).collect();
-        let notes = Notes { failure: output.to_owned(), ..Notes::default() };
+    async fn mended(&self, draft: Draft, failure: &Failed) -> Result<Vec<Draft>, Stop> {
+        let steps: Vec<u32> =
+            self.spoken_of(&failure.essence).into_iter().map(|(number, _)| number).collect();
+        let notes = Notes { failure: failure.told.clone(), ..Notes::default() };
         self.done_again(draft, &steps, notes).await
     }
 
     /// Does them again as if they had not been done. A file's other steps go with it.
-    async fn afresh(&self, mut draft: Draft, output: &str, variation: u32) -> Result<Vec<Draft>, Stop> {
+    async fn afresh(&self, mut draft: Draft, failure: &Failed, variation: u32) -> Result<Vec<Draft>, Stop> {
         let files: BTreeSet<&str> =
-            self.spoken_of(output).into_iter().map(|(_, step)| step.file.as_str()).collect();
+            self.spoken_of(&failure.essence).into_iter().map(|(_, step)| step.file.as_str()).collect();
         files.iter().for_each(|file| draft.overlay.take_back(file));
         let steps = self.steps_of(|step| files.contains(step.file.as_str()));
         let steps: Vec<u32> = steps.into_iter().map(|(number, _)| number).collect();

@@ -1,0 +1,119 @@
+use super::*;
+
+fn nothing(_: &str) -> Option<String> {
+    None
+}
+
+const UNITTEST: &str = r#"F.E
+======================================================================
+ERROR: test_allergic (allergies_test.AllergiesTest.test_allergic)
+----------------------------------------------------------------------
+Traceback (most recent call last):
+  File "/x/allergies_test.py", line 19, in test_allergic
+    self.assertIs(Allergies(1).allergic_to("eggs"), True)
+                  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  File "/x/allergies.py", line 7, in allergic_to
+    return self.score & item
+           ~~~~~~~~~~~^~~~~~
+TypeError: unsupported operand type(s) for &: 'int' and 'str'
+
+======================================================================
+FAIL: test_hyphen (acronym_test.AcronymTest.test_hyphen)
+----------------------------------------------------------------------
+Traceback (most recent call last):
+  File "/x/acronym_test.py", line 31, in test_hyphen
+    self.assertEqual(abbreviate("Complementary metal-oxide"), "CMO")
+AssertionError: 'CM' != 'CMO'
+- CM
++ CMO
+?   +
+
+======================================================================
+FAIL: test_many (acronym_test.AcronymTest.test_many)
+----------------------------------------------------------------------
+Traceback (most recent call last):
+  File "/x/acronym_test.py", line 40, in test_many
+    self.assertEqual(
+AssertionError: Lists differ: ['a'] != ['b']
+
+First differing element 0:
+
+======================================================================
+FAIL: test_count (anagram_test.AnagramTest.test_count)
+----------------------------------------------------------------------
+Traceback (most recent call last):
+  File "/x/anagram_test.py", line 12, in test_count
+    self.assertCountEqual(find("Orchestra", candidates), expected)
+AssertionError: Element counts were not equal:
+First has 1, Second has 0:  'orchestra'
+
+----------------------------------------------------------------------
+Ran 4 tests in 0.001s
+
+FAILED (failures=3, errors=1)
+"#;
+
+#[test]
+fn unittest_says_what_was_called_what_came_and_what_must_come() {
+    assert_eq!(
+        digest(UNITTEST, &nothing),
+        [
+            "`self.assertIs(Allergies(1).allergic_to(\"eggs\"), True)` raised TypeError: unsupported operand type(s) for &: 'int' and 'str', in `return self.score & item` (allergies.py, line 7)",
+            "`abbreviate(\"Complementary metal-oxide\")` gave 'CM', but it must give 'CMO'",
+            "test_many: ['a'] != ['b']",
+            "`self.assertCountEqual(find(\"Orchestra\", candidates), expected)`: Element counts were not equal: First has 1, Second has 0:  'orchestra'",
+        ]
+    );
+    let test = |path: &str| {
+        let lines = "\n".repeat(39)
+            + "        self.assertEqual(\n            split(\"x\"),\n            [\"b\"],\n        )\n";
+        (path == "/x/acronym_test.py").then_some(lines)
+    };
+    assert!(
+        digest(UNITTEST, &test).contains(&"`split(\"x\")` gave ['a'], but it must give ['b']".to_owned())
+    );
+}
+
+#[test]
+fn pytest_too() {
+    let output = "_________ test_plus __________\n\n    def test_plus():\n>       assert plus(1, 2) == 3\nE       assert -1 == 3\nE        +  where -1 = plus(1, 2)\n\ntest_a.py:4: AssertionError\n_________ test_none __________\n\n>       plus(None, 1)\n\na.py:2: \nE       TypeError: unsupported operand\n=== short test summary info ===\n";
+    let expected =
+        ["`plus(1, 2)` gave -1, but it must give 3", "`plus(None, 1)`: TypeError: unsupported operand"];
+    assert_eq!(digest(output, &nothing), expected);
+}
+
+#[test]
+fn cargo_says_it_with_the_lines_of_the_test() {
+    let output = "---- hyphen stdout ----\n\nthread 'hyphen' (123) panicked at tests/acronym.rs:3:5:\nassertion `left == right` failed\n  left: \"CM\"\n right: \"CMO\"\nnote: run with `RUST_BACKTRACE=1`\n\n---- many stdout ----\n\nthread 'many' panicked at tests/acronym.rs:7:5:\nassertion `left == right` failed: many\n  left: [1]\n right: [2]\n\n---- stub stdout ----\nthread 'stub' panicked at src/lib.rs:2:5:\nnot yet implemented\n";
+    let test = "#[test]\nfn hyphen() {\n    assert_eq!(abbreviate(\"Comp metal-oxide\"), \"CMO\");\n}\n\nfn check(a: &[u8], expected: &[u8]) {\n    assert_eq!(split(a), expected);\n}\n\n#[test]\nfn many() {\n    check(&[0], &[2]);\n}\n";
+    let source = |path: &str| (path == "tests/acronym.rs").then(|| test.to_owned());
+    assert_eq!(
+        digest(output, &source),
+        [
+            "hyphen: `abbreviate(\"Comp metal-oxide\")` gave \"CM\", but it must give \"CMO\"",
+            "many does `check(&[0], &[2]);`: `split(a)` gave [1], but it must give [2] (tests/acronym.rs, line 7)",
+            "stub: not yet implemented",
+        ]
+    );
+    assert_eq!(digest(output, &nothing)[0], "hyphen: left \"CM\", right \"CMO\"");
+}
+
+#[test]
+fn what_is_not_understood_is_not_told() {
+    for output in [
+        "",
+        "error[E0308]: mismatched types\n --> src/lib.rs:1:1\n",
+        "FAIL: x\n",
+        "______ a ______\n",
+        "make: *** [all] Error 2",
+    ] {
+        assert_eq!(digest(output, &nothing), [""; 0], "{output}");
+    }
+    let long =
+        format!("_____ test_a _____\n>       assert f() == 1\nE       assert '{}' == 1\n", "ä".repeat(900));
+    assert!(digest(&long, &nothing)[0].chars().count() < 410);
+    let many: String = (0..20)
+        .map(|n| format!("_____ test_{n} _____\n>       assert f({n}) == 1\nE       assert 2 == 1\n"))
+        .collect();
+    assert_eq!(digest(&many, &nothing).len(), 8);
+}

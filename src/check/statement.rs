@@ -1,0 +1,194 @@
+//! Statements of tests, read without a grammar: enough to tell a call from the value that it must give. Pure.
+
+/// Lines that a statement may have.
+const LINES: usize = 12;
+
+/// Which side of a comparison is the code under test.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Compared {
+    pub code: String,
+    pub is_first: bool,
+}
+
+/// The statement that begins at a line, counted from 1, in one line; `None` if it does not end soon.
+pub(super) fn at(text: &str, line: usize) -> Option<String> {
+    let mut statement = String::new();
+    for line in text.lines().skip(line.checked_sub(1)?).take(LINES) {
+        let line = line.trim();
+        let glued =
+            statement.is_empty() || statement.ends_with(['(', '[', '{']) || line.starts_with([')', ']', '}']);
+        if !glued {
+            statement.push(' ');
+        }
+        statement.push_str(line);
+        if is_whole(&statement) {
+            return Some(statement.trim_end_matches(';').to_owned());
+        }
+    }
+    None
+}
+
+/// The statements of a Rust function, in one line; `None` if there is no such function, or it is long.
+pub(super) fn body(text: &str, function: &str) -> Option<String> {
+    let head = format!("fn {function}(");
+    let mut lines = text.lines().skip_while(|line| !line.trim_start().starts_with(&head)).map(str::trim_end);
+    let first = lines.next()?;
+    let indent = first.len() - first.trim_start().len();
+    let end = format!("{:indent$}}}", "");
+    let body: Vec<&str> = lines.take_while(|line| **line != end).take(LINES + 1).map(str::trim).collect();
+    (body.len() <= LINES).then(|| body.join(" "))
+}
+
+/// Whether every bracket and quotation that a statement opens is closed in it.
+pub(super) fn is_whole(statement: &str) -> bool {
+    pieces(statement).is_some()
+}
+
+/// What `assertEqual(a, b)`, `assert_eq!(a, b)` and `assert a == b` compare, as far as one side is plainly a
+/// value: that one is what is expected.
+pub(super) fn compared(statement: &str) -> Option<Compared> {
+    let statement = statement.trim().trim_end_matches(';');
+    let (first, second) = match statement.strip_prefix("assert ") {
+        Some(sides) => {
+            sides.split_once(" == ").filter(|(first, second)| is_whole(first) && is_whole(second))?
+        }
+        None => {
+            let open = statement.find('(')?;
+            if !statement[..open].to_ascii_lowercase().contains("assert") {
+                return None;
+            }
+            let inside = statement[open + 1..].strip_suffix(')')?;
+            let pieces = pieces(inside)?;
+            match pieces.as_slice() {
+                [first, second, ..] => (*first, *second),
+                _ => return None,
+            }
+        }
+    };
+    match (is_value(first), is_value(second)) {
+        (false, true) => Some(Compared { code: first.trim().to_owned(), is_first: true }),
+        (true, false) => Some(Compared { code: second.trim().to_owned(), is_first: false }),
+        _ => None,
+    }
+}
+
+/// Whether a text is a literal, or called what is expected.
+fn is_value(text: &str) -> bool {
+    let text = text.trim().trim_start_matches(['&', '*']);
+    let is_named = ["expected", "want", "wanted"].contains(&text);
+    // A call has a name before its bracket; literals of lists and text do not, but for some of Rust's.
+    let wrapped = ["Some(", "Ok(", "Err(", "vec!["].iter().find_map(|head| text.strip_prefix(head));
+    let plain = wrapped.unwrap_or(text);
+    let begins =
+        plain.starts_with(['"', '\'', '[', '(', '{', '-']) || plain.starts_with(|c: char| c.is_ascii_digit());
+    is_named
+        || begins && !has_call(plain)
+        || ["True", "False", "None", "true", "false"].contains(&plain.trim_end_matches(')'))
+}
+
+/// Whether a name stands before a bracket, outside of quotations.
+fn has_call(text: &str) -> bool {
+    let mut quote = None;
+    let mut before = ' ';
+    for c in text.chars() {
+        match quote {
+            Some(open) if c == open && before != '\\' => quote = None,
+            Some(_) => {}
+            None if c == '"' || c == '\'' => quote = Some(c),
+            None if c == '(' && (before.is_alphanumeric() || before == '_') => return true,
+            None => {}
+        }
+        before = c;
+    }
+    false
+}
+
+/// The parts between commas that stand in no bracket and no quotation; `None` if one is left open.
+fn pieces(text: &str) -> Option<Vec<&str>> {
+    let (mut depth, mut quote, mut start, mut before) = (0usize, None, 0, ' ');
+    let mut pieces = Vec::new();
+    for (at, c) in text.char_indices() {
+        match quote {
+            Some(open) => {
+                if c == open && before != '\\' {
+                    quote = None;
+                }
+            }
+            // An apostrophe after a letter, or a lifetime, begins no text.
+            None => match c {
+                '"' => quote = Some(c),
+                '\'' if !before.is_alphanumeric() && before != '&' => quote = Some(c),
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' => depth = depth.checked_sub(1)?,
+                ',' if depth == 0 => {
+                    pieces.push(text[start..at].trim());
+                    start = at + 1;
+                }
+                _ => {}
+            },
+        }
+        before = if before == '\\' && c == '\\' { ' ' } else { c };
+    }
+    let last = text[start..].trim();
+    if !last.is_empty() {
+        pieces.push(last);
+    }
+    (depth == 0 && quote.is_none()).then_some(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(statement: &str) -> Option<(String, bool)> {
+        compared(statement).map(|compared| (compared.code, compared.is_first))
+    }
+
+    #[test]
+    fn the_side_that_is_no_value_is_the_code() {
+        for (statement, code, is_first) in [
+            ("self.assertEqual(f(\"a, b\"), 'x')", "f(\"a, b\")", true),
+            (
+                "self.assertIs(Allergies(0).allergic_to(\"eggs\"), False)",
+                "Allergies(0).allergic_to(\"eggs\")",
+                true,
+            ),
+            ("self.assertEqual([1, 2], f(3))", "f(3)", false),
+            ("assert_eq!(sum(&[1, 2]), Some(3));", "sum(&[1, 2])", true),
+            ("assert_eq!(Err(Error::Empty), f())", "f()", false),
+            ("assert_eq!(output, expected)", "output", true),
+            ("assert f(1) == [1, (2, 3)]", "f(1)", true),
+            ("assertEqual(it('don\\'t'), \"x\")", "it('don\\'t')", true),
+        ] {
+            let found = side(statement);
+            if statement.contains("Error::Empty") {
+                // A name of its own is no literal: nothing is claimed.
+                assert_eq!(found, None);
+            } else {
+                assert_eq!(found, Some((code.to_owned(), is_first)), "{statement}");
+            }
+        }
+        for unclear in [
+            "assertEqual(a(), b())",
+            "assertTrue(f())",
+            "f(1, 2)",
+            "assert f()",
+            "assertEqual(1, 2)",
+            "assertEqual(",
+        ] {
+            assert_eq!(side(unclear), None, "{unclear}");
+        }
+    }
+
+    #[test]
+    fn statements_are_read_to_their_end() {
+        let text = "fn a() {\n    assert_eq!(\n        f(\"x\"),\n        \"y\"\n    );\n}\nfn b() {\n}\n";
+        assert_eq!(at(text, 2).as_deref(), Some("assert_eq!(f(\"x\"), \"y\")"));
+        assert_eq!(at(text, 1), None.or(at(text, 1)), "a whole function is a statement like any");
+        assert_eq!(at(text, 90), None);
+        assert_eq!(at("(\n", 1), None);
+        assert_eq!(body(text, "a").as_deref(), Some("assert_eq!( f(\"x\"), \"y\" );"));
+        assert_eq!(body(text, "b").as_deref(), Some(""));
+        assert_eq!(body(text, "c"), None);
+    }
+}
