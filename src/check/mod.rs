@@ -12,7 +12,7 @@
 //! | What can it not reach? | `sandbox`, `paths` |
 //! | Which tests concern a change? | `select` |
 //! | What is kept of its output, and what matters in it? | `output`, `essence` |
-//! | What do failed tests say, in a line each? | `digest`, `statement` |
+//! | What do failed tests say, in a line each? | `digest` |
 //! | How many tests passed? | `tally` |
 //! | What would a compiler correct by itself? | `suggest` |
 //!
@@ -29,7 +29,6 @@ mod paths;
 pub mod run;
 pub mod scratch;
 mod select;
-mod statement;
 pub mod suggest;
 pub mod tally;
 pub mod trust;

@@ -10,7 +10,8 @@ pub(super) struct Compared {
     pub is_first: bool,
 }
 
-/// The statement that begins at a line, counted from 1, in one line; `None` if it does not end soon.
+/// The statement that begins at a line, counted from 1, in one line, with the first one in it if it is a head;
+/// `None` if it does not end soon.
 pub(super) fn at(text: &str, line: usize) -> Option<String> {
     let mut statement = String::new();
     for line in text.lines().skip(line.checked_sub(1)?).take(LINES) {
@@ -21,7 +22,8 @@ pub(super) fn at(text: &str, line: usize) -> Option<String> {
             statement.push(' ');
         }
         statement.push_str(line);
-        if is_whole(&statement) {
+        // The head of a `with` says nothing without the call in it.
+        if is_whole(&statement) && !statement.ends_with(':') {
             return Some(statement.trim_end_matches(';').to_owned());
         }
     }
@@ -184,7 +186,8 @@ mod tests {
     fn statements_are_read_to_their_end() {
         let text = "fn a() {\n    assert_eq!(\n        f(\"x\"),\n        \"y\"\n    );\n}\nfn b() {\n}\n";
         assert_eq!(at(text, 2).as_deref(), Some("assert_eq!(f(\"x\"), \"y\")"));
-        assert_eq!(at(text, 1), None.or(at(text, 1)), "a whole function is a statement like any");
+        let with = "    with self.assertRaises(ValueError):\n        f(0)\n    g()\n";
+        assert_eq!(at(with, 1).as_deref(), Some("with self.assertRaises(ValueError): f(0)"));
         assert_eq!(at(text, 90), None);
         assert_eq!(at("(\n", 1), None);
         assert_eq!(body(text, "a").as_deref(), Some("assert_eq!( f(\"x\"), \"y\" );"));
