@@ -18,8 +18,8 @@ pub(super) struct Further {
     answers: BTreeMap<u32, One>,
     /// When the first text of any answer came.
     began: Option<Instant>,
-    /// When the first of all answers was complete.
-    first_end: Option<Instant>,
+    /// When each answer ended, the first one's among them.
+    ends: Vec<Instant>,
 }
 
 #[derive(Default)]
@@ -30,7 +30,7 @@ struct One {
 
 impl Further {
     pub(super) fn new(wanted: u32) -> Further {
-        Further { wanted, answers: BTreeMap::new(), began: None, first_end: None }
+        Further { wanted, answers: BTreeMap::new(), began: None, ends: Vec::new() }
     }
 
     /// Whether there may be any.
@@ -62,7 +62,7 @@ impl Further {
 
     /// Notes that an answer ended, whichever.
     pub(super) fn one_ended(&mut self) {
-        self.first_end.get_or_insert_with(Instant::now);
+        self.ends.push(Instant::now());
     }
 
     /// Whether one of them is still being written.
@@ -70,11 +70,16 @@ impl Further {
         self.answers.values().any(|one| !one.has_ended)
     }
 
-    /// How much longer to wait for what is not complete yet: from the first end on, as long again as that
-    /// answer took, but a second at least. One in which the model goes round must not keep the others.
+    /// How much longer to wait for what is not complete yet. Answers in which the model goes round must not
+    /// keep the others: once half of them have ended, the rest has as long again, but a second at least. One
+    /// that ends before may be a short excuse: the rest has three times as long then.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let (began, first_end) = (self.began?, self.first_end?);
-        let until = first_end + first_end.duration_since(began).max(LEAST);
+        let (began, first) = (self.began?, self.ends.first()?);
+        let half = (self.wanted as usize / 2).max(1);
+        let until = match self.ends.get(half - 1) {
+            Some(end) => *end + end.duration_since(began).max(LEAST),
+            None => *first + 3 * first.duration_since(began).max(LEAST),
+        };
         self.are_wanted().then(|| until.saturating_duration_since(Instant::now()))
     }
 }

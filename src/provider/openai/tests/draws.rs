@@ -71,8 +71,7 @@ async fn drawn(server: &Server, draws: u32) -> (String, Vec<String>, Ending) {
     let client = OpenAi::new(&format!("{}/v1", server.url), None, "m", hasty()).unwrap();
     client.window().await.unwrap();
     let stream = client.chat(&ChatRequest { draws, ..request("hello") }).await.unwrap();
-    let limit = Duration::from_secs(20);
-    tokio::time::timeout(limit, all(stream)).await.expect("the answers end").unwrap()
+    all_of(stream).await
 }
 
 #[tokio::test]
@@ -173,4 +172,26 @@ async fn one_that_does_not_end_is_not_waited_for() {
     let pieces: Vec<_> = begin.into_iter().chain(endless(1)).collect();
     let (first, further, ending) = drawn(&drawing(2, pieces).await, 2).await;
     assert_eq!((first.as_str(), further.len(), ending.reason), ("zero", 0, StopReason::Complete));
+}
+
+/// One that is short, since the model had nothing to say, does not end the others.
+#[tokio::test]
+async fn a_short_answer_leaves_the_others_time() {
+    let all = (0..4).map(|number| piece(number, "x")).collect::<String>();
+    let pieces = vec![
+        (0, all),
+        (100, end(3, "stop", 1)),
+        (1_500, piece(0, "y") + &end(0, "stop", 2)),
+        (100, piece(1, "y") + &end(1, "stop", 2) + &end(2, "stop", 2) + DONE),
+    ];
+    let server = drawing(4, pieces).await;
+    let client = client(&server);
+    client.window().await.unwrap();
+    let stream = client.chat(&ChatRequest { draws: 4, ..request("hello") }).await.unwrap();
+    let (first, further, ending) = all_of(stream).await;
+    assert_eq!((first.as_str(), further.len(), ending.reason), ("xy", 3, StopReason::Complete));
+}
+
+async fn all_of(stream: ChatStream) -> (String, Vec<String>, Ending) {
+    tokio::time::timeout(Duration::from_secs(20), all(stream)).await.expect("the answers end").unwrap()
 }
