@@ -167,13 +167,8 @@ impl OpenAi {
         self.inner.holding()
     }
 
-    /// As many as llama.cpp has slots.
     pub(super) fn draws(&self) -> u32 {
-        let quirks = self.inner.quirks();
-        let can =
-            quirks.slots && quirks.draws && quirks.api == Api::Chat && self.inner.address.is_this_machine();
-        let total = self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner).total;
-        if can { u32::try_from(total).unwrap_or(1).max(1) } else { 1 }
+        self.inner.draws(self.inner.quirks())
     }
 
     pub(super) fn model(&self) -> &str {
@@ -189,20 +184,21 @@ impl OpenAi {
         let slot = inner.slot(&request.role);
         let blocks = request.blocks.as_ref().filter(|_| request.schema.is_none());
         let grammar = blocks.and_then(blocks::gbnf);
-        let (events, told, held) = loop {
+        let (events, told, held, draws) = loop {
             let told = Told::default();
-            let client = inner.client(&told, wire_limit(request.answer_limit.saturating_mul(request.draws)));
             let quirks = inner.quirks();
+            let draws = request.draws.min(inner.draws(quirks));
+            let client = inner.client(&told, wire_limit(request.answer_limit.saturating_mul(draws)));
             let holds = inner.holding() == Holding::Held && quirks.api == Api::Chat;
             let grammar = grammar.as_deref().filter(|_| holds);
-            let error = match inner.begin(request, &client, quirks, slot, grammar).await {
-                Ok(events) if grammar.is_none() => break (events, told, None),
+            let error = match inner.begin(request, &client, quirks, slot, grammar, draws).await {
+                Ok(events) if grammar.is_none() => break (events, told, None, draws),
                 // Older servers of llama.cpp read the grammar when the stream is already open.
                 Ok(mut events) => match events.next().await {
                     Some(Ok(Event { error: Some(error), .. })) => reported(self.shown(), &error),
                     first => {
                         let events: StreamResponse<Event> = Box::pin(stream::iter(first).chain(events));
-                        break (events, told, blocks.map(Held::new));
+                        break (events, told, blocks.map(Held::new), draws);
                     }
                 },
                 Err(error) => inner.failure(error, &told),
@@ -219,7 +215,7 @@ impl OpenAi {
                 None => return Err(self.with_available(error).await),
             }
         };
-        let answer = Answer::new(inner.clone(), events, told, held, request.draws);
+        let answer = Answer::new(inner.clone(), events, told, held, draws);
         let chunks = stream::unfold(answer, |mut answer| async move {
             let item = answer.next().await?;
             Some((item, answer))
@@ -322,6 +318,13 @@ impl Inner {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).of(role)
     }
 
+    /// How many answers to one prompt it writes side by side: as many as llama.cpp has slots.
+    fn draws(&self, quirks: Quirks) -> u32 {
+        let can = quirks.slots && quirks.draws && quirks.api == Api::Chat && self.address.is_this_machine();
+        let total = self.slots.lock().unwrap_or_else(PoisonError::into_inner).total;
+        if can { u32::try_from(total).unwrap_or(1).max(1) } else { 1 }
+    }
+
     async fn begin(
         &self,
         request: &ChatRequest,
@@ -329,10 +332,11 @@ impl Inner {
         quirks: Quirks,
         slot: Option<usize>,
         grammar: Option<&str>,
+        draws: u32,
     ) -> Result<StreamResponse<Event>, OpenAIError> {
         match quirks.api {
             Api::Chat => {
-                let body = Body::new(request, &self.model, &self.address, quirks, slot, grammar);
+                let body = Body::new(request, &self.model, &self.address, quirks, slot, grammar, draws);
                 client.chat().create_stream_byot::<_, Event>(body).await
             }
             Api::Responses => {

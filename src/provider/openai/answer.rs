@@ -97,14 +97,13 @@ impl Answer {
                 Some(limit) => tokio::time::timeout(limit, self.events.next()).await.ok(),
                 None => Some(self.events.next().await),
             };
-            let is_whole = self.ending.reason.is_some();
-            let event = match next {
-                Some(Some(Ok(event))) if event.error.is_none() || !is_whole => event,
+            let is_fine = matches!(&next, Some(Some(Ok(event))) if event.error.is_none());
+            if self.ending.reason.is_some() && !is_fine {
                 // The text is whole; what else may come is not worth an error.
-                _ if is_whole => {
-                    self.end();
-                    continue;
-                }
+                self.end();
+                continue;
+            }
+            let event = match next {
                 Some(Some(Ok(event))) => event,
                 Some(Some(Err(error))) => return Some(Err(self.inner.failure(error, &self.told))),
                 Some(None) => return None,

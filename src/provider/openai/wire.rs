@@ -48,7 +48,7 @@ pub(super) struct Body<'a> {
     /// llama.cpp's slot that keeps this role's prompts.
     #[serde(skip_serializing_if = "Option::is_none")]
     id_slot: Option<usize>,
-    /// How many answers; asked of servers with slots alone, which read the prompt once for all of them.
+    /// How many answers, where several are wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     n: Option<u32>,
 }
@@ -77,6 +77,7 @@ impl<'a> Body<'a> {
         quirks: Quirks,
         slot: Option<usize>,
         grammar: Option<&'a str>,
+        draws: u32,
     ) -> Body<'a> {
         let schema = request.schema.as_ref().and_then(|schema| match quirks.schema {
             SchemaForm::JsonSchema => {
@@ -108,7 +109,7 @@ impl<'a> Body<'a> {
             grammar,
             cache_prompt: has_slots.then_some(true),
             id_slot: slot.filter(|_| has_slots),
-            n: Some(request.draws).filter(|draws| *draws > 1 && has_slots && quirks.draws),
+            n: Some(draws).filter(|draws| *draws > 1),
         }
     }
 }

@@ -261,7 +261,7 @@ fn add(counted: &Mutex<Spent>, body: &str) {
     let timings = timings(&endings);
     let usage = endings.iter().rev().find_map(|ending| ending.usage.as_ref());
     let counts = match (timings, usage) {
-        (Some(counts), _) => counts,
+        (Some((prompt, evaluated, answer)), _) => (Some(prompt), Some(evaluated), Some(answer)),
         (None, Some(usage)) => {
             let cached = usage.prompt_tokens_details.as_ref().map(|details| details.cached_tokens);
             let evaluated = cached.map(|cached| usage.prompt_tokens.saturating_sub(cached));
@@ -277,24 +277,25 @@ fn add(counted: &Mutex<Spent>, body: &str) {
     sum.answer = plus(sum.answer, counts.2);
 }
 
-/// The prompt's tokens, those of them that were evaluated, and those of all answers.
+/// The prompt's tokens, those of them that were evaluated, and those of all answers; `None` where nothing is
+/// told of them.
 ///
 /// Each piece has the counts of its answer so far. Several answers share a prompt, whose counts each of
 /// them repeats.
-fn timings(endings: &[Ending]) -> Option<(Option<u64>, Option<u64>, Option<u64>)> {
+fn timings(endings: &[Ending]) -> Option<(u64, u64, u64)> {
     let counted =
         endings.iter().filter_map(|ending| Some((ending.choices.first(), ending.timings.as_ref()?)));
-    let (mut prompt, mut evaluated, mut last) = (0, 0, None);
+    let (mut prompt, mut evaluated, mut index) = (0, 0, 0);
     let mut answers: BTreeMap<u32, u64> = BTreeMap::new();
     for (choice, timings) in counted {
         prompt = prompt.max(timings.prompt_n + timings.cache_n);
         evaluated = evaluated.max(timings.prompt_n);
         // Counts without an answer follow the end of one.
-        last = choice.map(|choice| choice.index).or(last).or(Some(0));
-        let answer = answers.entry(last.unwrap_or(0)).or_default();
+        index = choice.map_or(index, |choice| choice.index);
+        let answer = answers.entry(index).or_default();
         *answer = timings.predicted_n.max(*answer);
     }
-    last.map(|_| (Some(prompt), Some(evaluated), Some(answers.values().sum())))
+    (!answers.is_empty()).then(|| (prompt, evaluated, answers.values().sum()))
 }
 
 #[cfg(test)]
