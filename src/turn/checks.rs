@@ -151,13 +151,16 @@ impl Signer {
         Ok(results)
     }
 
-    /// What a compiler says about a patch that does not compile, and offers to correct; `None` where none of
-    /// the checks is one that does.
-    pub(super) async fn told(&self, patch: &PatchSet) -> Result<Option<Told>, Stop> {
-        let checks = self.approved_checks().await?;
-        let Some(telling) = checks.iter().find_map(suggest::telling) else { return Ok(None) };
+    /// The check by which a compiler tells what it would correct; `None` where none of the checks is of such a
+    /// compiler.
+    pub(super) async fn telling(&self) -> Result<Option<Check>, Stop> {
+        Ok(self.approved_checks().await?.iter().find_map(suggest::telling))
+    }
+
+    /// What a compiler says about a patch that does not compile, and offers to correct.
+    pub(super) async fn told(&self, telling: &Check, patch: &PatchSet) -> Result<Told, Stop> {
         let workspace = self.filled(self.runner.workspace()?, patch).await?;
-        let ran = self.runner.run(&telling, &workspace, Place::Scratch).await?;
+        let ran = self.runner.run(telling, &workspace, Place::Scratch).await?;
         let mut told = suggest::told(&ran.output);
         // Some name a file from where they run, cargo from the top of its workspace.
         for correction in &mut told.corrections {
@@ -166,7 +169,7 @@ impl Signer {
                 correction.file = from_root;
             }
         }
-        Ok(Some(told))
+        Ok(told)
     }
 
     /// The workspace with the tree in it, and a patch over that.

@@ -38,6 +38,15 @@ pub(super) struct Draft {
     pub failed: Vec<String>,
 }
 
+impl Draft {
+    /// This draft, and others that differ from it in what they make of the tree.
+    pub fn and(self, others: Vec<Overlay>) -> Vec<Draft> {
+        let failed = self.failed.clone();
+        let others = others.into_iter().map(|overlay| Draft { overlay, failed: failed.clone() });
+        std::iter::once(self).chain(others).collect()
+    }
+}
+
 /// What the Coder is told besides its step.
 #[derive(Clone, Default)]
 pub(super) struct Notes {
@@ -82,8 +91,7 @@ pub(super) async fn carry_out(
             }
         }
     }
-    let others = further.into_iter().map(|overlay| Draft { overlay, failed: failed.clone() });
-    Ok(std::iter::once(Draft { overlay, failed: failed.clone() }).chain(others).collect())
+    Ok(Draft { overlay, failed }.and(further))
 }
 
 /// Has one step done again on the lines as they are in `overlay`; gives what other answers made of them. The

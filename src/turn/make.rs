@@ -315,9 +315,7 @@ impl Maker<'_> {
                 }
             }
         }
-        let others = further.into_iter().map(|overlay| Draft { overlay, failed: draft.failed.clone() });
-        let others: Vec<Draft> = others.collect();
-        Ok(std::iter::once(draft).chain(others).collect())
+        Ok(draft.and(further))
     }
 
     /// Steps that a model carries out, with their numbers.
@@ -343,7 +341,8 @@ impl Maker<'_> {
     /// be asked for what is known.
     async fn corrected(&self, checked: Checked) -> Result<Checked, Stop> {
         let signer = &self.desk.signer;
-        let Some(mut told) = signer.told(&checked.patch).await? else { return Ok(checked) };
+        let Some(telling) = signer.telling().await? else { return Ok(checked) };
+        let mut told = signer.told(&telling, &checked.patch).await?;
         let (mut draft, mut corrected) = (checked.draft.clone(), BTreeMap::new());
         for _ in 0..MOST_CORRECTED {
             let mut next = draft.clone();
@@ -351,7 +350,7 @@ impl Maker<'_> {
             if files.is_empty() {
                 break;
             }
-            let Some(now) = signer.told(&next.overlay.patch()).await? else { break };
+            let now = signer.told(&telling, &next.overlay.patch()).await?;
             if now.errors >= told.errors {
                 break;
             }
