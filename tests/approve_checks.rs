@@ -178,9 +178,8 @@ fn a_session_asks_once() {
 }
 
 fn over_json(place: &Place, flags: &[&str], answer: impl FnMut(&Event) -> Vec<Op>) -> Conversation {
-    let script = place.script(&version_2());
-    let mut command = place.command();
-    command.args(["run", "--json", "--script"]).arg(script).args(flags).arg("return version 2.0");
+    let mut command = place.json(&version_2());
+    command.args(flags).arg("return version 2.0");
     converse_with(command, answer)
 }
 

@@ -3,17 +3,12 @@
 use countersign::protocol::{Event, Op};
 use serde_json::{Value, json};
 
+use crate::gate::{IS_TWO, planned};
 use crate::support::{Conversation, GREETER, Place, accept_all, plan, replace};
-
-const IS_TWO: &str = "grep -q 2.0 greeter/cli.py";
 
 /// A model that writes so many answers at once.
 fn writes(draws: u32) -> Value {
     json!({"model": "m", "draws": draws})
-}
-
-fn planned() -> Value {
-    plan(&[("edit", "greeter/cli.py", "version", "return 2.0")])
 }
 
 fn from_to(from: &str, to: &str) -> Value {

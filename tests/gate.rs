@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{GREETER, Place, accept_all, converse, converse_with, ids, plan, replace};
 
-fn planned() -> Value {
+pub fn planned() -> Value {
     plan(&[("edit", "greeter/cli.py", "version", "return 2.0")])
 }
 
@@ -18,7 +18,7 @@ fn to(version: &str) -> Value {
 }
 
 /// A check that passes when the version is 2.0.
-const IS_TWO: &str = "grep -q 2.0 greeter/cli.py";
+pub const IS_TWO: &str = "grep -q 2.0 greeter/cli.py";
 
 fn outcome(conversation: &crate::support::Conversation) -> Outcome {
     conversation.find(|event| match event {
