@@ -15,7 +15,7 @@ use countersign::message::{
 };
 use countersign::prompt::Prompts;
 use countersign::provider::{ChatRequest, Chunk, Limits, Message, Narrowing, OpenAi, Provider, Speaker};
-use countersign::tool;
+use countersign::tool::Used;
 use futures::StreamExt as _;
 use serde_json::json;
 
@@ -39,7 +39,8 @@ const REASON: &str = "step 1: there is no file \"explore.rs\"; use a path from t
 fn quote(path: &str, result: &str, evidence: &[Region]) -> String {
     let shown: Vec<_> =
         evidence.iter().map(|region| (region.path.clone(), region.start_line, region.end_line)).collect();
-    tool::quote(ToolName::Read, &format!("{path}:11-50"), result, &shown)
+    let used = Used { tool: ToolName::Read, argument: format!("{path}:11-50"), result: result.into() };
+    used.quote(&format!("{QUESTION} {FOUND}"), &shown)
 }
 
 /// Lines of a file of this repository.

@@ -11,7 +11,7 @@ use crate::provider::{Schema, StopReason};
 use crate::retrieve::Retriever;
 use crate::role::guard::Guard;
 use crate::role::{CallError, Caller, Form, REPEATS};
-use crate::tool;
+use crate::tool::{self, Used};
 
 /// Handle to the Explorer's task.
 pub type Explorer = Mailbox<ExploreRequest, Result<Vec<Finding>, CallError>>;
@@ -54,8 +54,18 @@ impl Task {
         let first = self.use_tool(ToolName::Search, question, &mut left).await?;
         // The first call of a guard repeats nothing.
         let _ = guard.call(ToolName::Search, question).and_then(|()| guard.result(&first));
-        let quote = |tool, argument: &str, result: &str| tool::quote(tool, argument, result, &asked.shown);
-        let mut results = vec![quote(ToolName::Search, question, &first)];
+        let used = |tool, argument: &str, result: &str| Used {
+            tool,
+            argument: argument.to_owned(),
+            result: result.to_owned(),
+        };
+        let mut results = vec![used(ToolName::Search, question, &first)];
+        let finding = |answer: String, results: &[Used]| {
+            let about = format!("{question} {answer}");
+            let last = &results[results.len().saturating_sub(EVIDENCE_KEPT)..];
+            let evidence = last.iter().map(|used| used.quote(&about, &asked.shown)).collect();
+            Finding { question: question.to_owned(), answer, evidence }
+        };
         let values =
             serde_json::json!({"request": asked.request, "question": question, "first_result": first});
         let mut messages = vec![caller.system(serde_json::json!({}))?, caller.user(values)?];
@@ -65,7 +75,7 @@ impl Task {
                 // What the tools returned is kept, and the Architect goes on with it.
                 Err(error @ CallError::Spent { .. }) => {
                     caller.events.warn(error.to_string());
-                    return Ok(finding(question, OPEN.into(), results));
+                    return Ok(finding(OPEN.into(), &results));
                 }
                 answer => answer?,
             };
@@ -81,7 +91,7 @@ impl Task {
                     caller.repaired(&parsed.repairs);
                     let argument = parsed.value.argument;
                     match parsed.value.action.tool() {
-                        None => return Ok(finding(question, argument, results)),
+                        None => return Ok(finding(argument, &results)),
                         Some(tool) if !caller.spec.tools.contains(&tool) => {
                             format!("the tool {tool:?} is not available")
                         }
@@ -92,7 +102,7 @@ impl Task {
                                 match guard.result(&result) {
                                     Err(repeated) => repeated,
                                     Ok(()) => {
-                                        results.push(quote(tool, &argument, &result));
+                                        results.push(used(tool, &argument, &result));
                                         let last = call + 1 == caller.spec.budget.calls;
                                         let values = serde_json::json!({"tool": tool, "argument": argument, "result": result, "last": last});
                                         let text = caller
@@ -124,7 +134,7 @@ impl Task {
             messages.extend(caller.correct(&answer.text, &[wrong], again)?);
         }
         // A question that stays open is not an error: the Architect gets what the tools returned.
-        Ok(finding(question, OPEN.into(), results))
+        Ok(finding(OPEN.into(), &results))
     }
 
     async fn use_tool(&self, tool: ToolName, argument: &str, left: &mut usize) -> Result<String, CallError> {
@@ -143,9 +153,4 @@ impl Task {
         });
         Ok(result)
     }
-}
-
-fn finding(question: &str, answer: String, mut results: Vec<String>) -> Finding {
-    let evidence = results.split_off(results.len().saturating_sub(EVIDENCE_KEPT));
-    Finding { question: question.to_owned(), answer, evidence }
 }

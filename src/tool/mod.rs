@@ -5,10 +5,13 @@
 //! reach. A mistake of the model (an unknown path, a bad expression) is an answer, not an error.
 
 mod find;
+mod quote;
 mod show;
 
 use crate::message::ToolName;
 use crate::retrieve::Library;
+
+pub use quote::Used;
 
 /// Most lines of one result; what is left out is counted in its last line.
 const MOST_LINES: usize = 60;
@@ -28,21 +31,6 @@ pub fn run(library: &mut Library, tool: ToolName, argument: &str, room: usize) -
         ToolName::Outline => show::outline(library, argument)?,
     };
     Ok(bounded(&lines, room))
-}
-
-/// What a tool returned, for someone who did not ask: behind what was asked. Lines that are among
-/// those `shown` already (path, first and last line) are named, not repeated.
-pub fn quote(tool: ToolName, argument: &str, result: &str, shown: &[(String, u32, u32)]) -> String {
-    let asked = format!("{} {}", word(tool), argument.trim());
-    if tool == ToolName::Read
-        && let (path, Some((first, last))) = show::place(argument.trim())
-        && shown
-            .iter()
-            .any(|(known, from, to)| known == path && *from as usize <= first && last <= *to as usize)
-    {
-        return format!("{asked}: these lines are in the evidence above");
-    }
-    format!("{asked}:\n{result}")
 }
 
 /// The name of a tool as role files and events write it.
@@ -126,26 +114,6 @@ mod tests {
         check(ToolName::List, "src", "src/main.py");
         check(ToolName::Read, "src/parse.py:2-2", "2          return text.split()");
         check(ToolName::Outline, "src/parse.py", "1-2 function parse");
-    }
-
-    #[test]
-    fn what_was_shown_already_is_not_quoted_again() {
-        let shown = [("src/parse.py".to_owned(), 10, 60)];
-        let check = |argument: &str, again: bool| {
-            let text = quote(ToolName::Read, argument, "10     x", &shown);
-            assert!(text.starts_with(&format!("read {argument}:")), "{text}");
-            assert_eq!(text.contains("\n10     x"), again, "{text}");
-        };
-        check("src/parse.py:10-60", false);
-        check("src/parse.py:20", false);
-        check("src/parse.py:9-60", true);
-        check("src/parse.py:10-61", true);
-        check("src/parse.py", true);
-        check("src/other.py:10-60", true);
-        assert_eq!(
-            quote(ToolName::Search, "src/parse.py:10-60", "r", &shown),
-            "search src/parse.py:10-60:\nr"
-        );
     }
 
     #[test]
