@@ -1,8 +1,11 @@
 //! The real binary against servers that speak the two wire formats over real sockets. What each
 //! decoder makes of hostile bytes is tested beside it; this is about what a person sees.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
+use crate::support::pty::Pty;
 use crate::support::server::{Reply, Server};
 use crate::support::{GREETER, Place, accept_all, converse};
 
@@ -95,6 +98,47 @@ fn a_run_with_an_openai_compatible_server_sends_the_schema() {
     assert_eq!(chats[0]["response_format"]["type"], "json_schema", "{:#}", chats[0]);
     assert!(chats[1]["response_format"].is_null());
     assert!(place.read("greeter/cli.py").contains("größer"));
+}
+
+#[test]
+fn while_its_owner_types_a_session_has_the_rules_read() {
+    let place = Place::new(GREETER);
+    let server = Server::start(|asked| match asked.line.split(' ').nth(1).unwrap() {
+        "/v1/chat/completions" => Reply::stream("text/event-stream", &openai(&asked.body), 4096),
+        "/v1/models" => Reply::json(json!({"data": [{"id": "m"}]})),
+        "/props" => Reply::json(
+            json!({"default_generation_settings": {"n_ctx": 8192}, "total_slots": 3, "build_info": "b1-x"}),
+        ),
+        _ => Reply::text(404, "text/plain", "not here"),
+    });
+    let mut command = place.command();
+    command.args(["--url", &server.url]);
+    let mut terminal = Pty::spawn(&command, 100, 30);
+    let began = Instant::now();
+    let ahead = loop {
+        let chats = server.bodies("/chat/completions");
+        if chats.len() == 3 {
+            break chats;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{chats:#?}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    terminal.expect("? countersign");
+    terminal.send_line("version 2.0");
+    terminal.expect("? Apply?");
+    terminal.send("y");
+    terminal.expect("done: 1 hunk applied");
+    terminal.expect("? countersign");
+    terminal.send_line("/quit");
+    assert_eq!(terminal.exit_code(), 0);
+    let chats = server.bodies("/chat/completions");
+    assert_eq!(chats.len(), 5, "nothing is read ahead twice");
+    // Of the plan and of the edit, the rules and the slot are those that were read ahead.
+    for (ahead, asked) in [(&ahead[0], &chats[3]), (&ahead[2], &chats[4])] {
+        assert_eq!(ahead["messages"][0], asked["messages"][0]);
+        assert_eq!(ahead["id_slot"], asked["id_slot"]);
+        assert_eq!((&ahead["max_tokens"], &ahead["n"]), (&json!(1), &json!(null)), "{ahead:#}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::apply;
 use crate::check::Check;
@@ -17,6 +18,7 @@ use crate::events::Events;
 use crate::failure::OrUsage as _;
 use crate::job::JobStore;
 use crate::measured::{EditTrial, Measurements};
+use crate::message::EditFormat;
 use crate::pending::PendingStore;
 use crate::prompt::Prompts;
 use crate::protocol::{Envelope, Event, Op, StartRequest};
@@ -259,10 +261,19 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
     signer.asks_after_failure = how.asks_after_failure;
     signer.asks_about_checks = how.asks_about_checks;
     signer.note_checks()?;
+    let (architect, coder) = (caller(&roles.architect, &architect_model), caller(&roles.coder, &coder_model));
+    let explorer = caller(&roles.explorer, &of(&named.explorer)?);
+    let reading_ahead = CancellationToken::new();
+    if how.requests == Requests::Many {
+        let format = edit_forms.first().copied().unwrap_or(EditFormat::ALL[0]);
+        let rules = [&architect, &explorer, &coder].map(|caller| role::Rules::of(caller, format));
+        let rules = rules.into_iter().collect::<Result<_, _>>()?;
+        tokio::spawn(role::read_rules(rules, reading_ahead.clone()));
+    }
     let desk = Desk {
-        architect: role::spawn_architect(caller(&roles.architect, &architect_model)),
-        explorer: role::spawn_explorer(caller(&roles.explorer, &of(&named.explorer)?), retriever.clone()),
-        coder: role::spawn_coder(caller(&roles.coder, &coder_model)),
+        architect: role::spawn_architect(architect),
+        explorer: role::spawn_explorer(explorer, retriever.clone()),
+        coder: role::spawn_coder(coder),
         events: events.clone(),
         architect_model,
         coder_model,
@@ -275,6 +286,7 @@ pub async fn start(config: &Config, how: How) -> anyhow::Result<Running> {
         evidence_tokens: config.evidence_tokens,
         tries: how.tries,
         parts: how.parts,
+        reading_ahead,
     };
     Ok(Running::start(session, desk, (events, receiver), asked))
 }

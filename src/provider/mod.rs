@@ -350,6 +350,18 @@ impl Provider {
         }
     }
 
+    /// How many prompts, of a role each, are kept so that only what follows is read in the next call; 0 where
+    /// reading costs money, or happens on a machine that others may be waiting for. Known from
+    /// [`Provider::window`] on.
+    pub fn prompts_kept(&self) -> usize {
+        match self {
+            Provider::Ollama(ollama) => ollama.prompts_kept(),
+            Provider::OpenAi(openai) => openai.prompts_kept(),
+            Provider::Embedded(embedded) => embedded.prompts_kept(),
+            Provider::Anthropic(_) | Provider::Scripted(_) => 0,
+        }
+    }
+
     /// The constraint that the server turned out to take; `None` where nothing was refused yet.
     pub fn schema_form(&self) -> Option<SchemaForm> {
         match self {

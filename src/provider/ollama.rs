@@ -207,6 +207,11 @@ impl Ollama {
         }
     }
 
+    /// It has one sequence of its own for a model, unless its owner says otherwise, which it does not tell.
+    pub(super) fn prompts_kept(&self) -> usize {
+        usize::from(self.inner.address.is_this_machine())
+    }
+
     /// The window that fits the memory of this machine; `None` for a server elsewhere, and where
     /// the metadata are missing.
     pub(super) async fn sized(&self, cache: CacheType) -> Option<Sized> {

@@ -167,6 +167,14 @@ impl OpenAi {
         self.inner.holding()
     }
 
+    /// As many as llama.cpp has slots; the last one at other servers.
+    pub(super) fn prompts_kept(&self) -> usize {
+        match self.inner.address.is_this_machine() {
+            true => self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner).total.max(1),
+            false => 0,
+        }
+    }
+
     pub(super) fn draws(&self) -> u32 {
         self.inner.draws(self.inner.quirks())
     }

@@ -12,6 +12,7 @@ mod guard;
 mod limits;
 mod repeats;
 mod spec;
+mod warm;
 
 pub use architect::{Architect, spawn as spawn_architect};
 pub use call::{Allowance, CallError, Caller, Form, Model};
@@ -19,6 +20,7 @@ pub use coder::{Coder, spawn as spawn_coder};
 pub use explorer::{Explorer, spawn as spawn_explorer};
 pub use limits::TaskLimits;
 pub use spec::{Budget, Output, RoleSpec, Roles, Sampling};
+pub use warm::{Rules, read_rules};
 
 use crate::provider::{Message, Speaker};
 

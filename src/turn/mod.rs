@@ -62,6 +62,8 @@ pub struct Desk {
     pub evidence_tokens: u32,
     pub tries: Tries,
     pub parts: Parts,
+    /// Ends what the models read ahead of the first request.
+    pub reading_ahead: CancellationToken,
 }
 
 /// How much time is spent on quality.
@@ -134,6 +136,7 @@ pub(crate) struct Job {
 
 impl Work for Desk {
     fn begin(&self, request: StartRequest, cancel: CancellationToken) -> BoxFuture<'static, Outcome> {
+        self.reading_ahead.cancel();
         Box::pin(run(self.clone(), request, cancel))
     }
 

@@ -98,6 +98,10 @@ impl Embedded {
         Sized { tokens: self.inner.plan.window, why: self.inner.plan.why.clone() }
     }
 
+    pub(super) fn prompts_kept(&self) -> usize {
+        self.inner.plan.sessions
+    }
+
     /// Dropping the stream ends the work within a token, or some ten milliseconds of a prompt.
     pub(super) fn chat(&self, request: &ChatRequest) -> ChatStream {
         let (chunks, mut arriving) = mpsc::channel(WAITING_CHUNKS);

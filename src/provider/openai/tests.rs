@@ -503,3 +503,14 @@ fn sse_like() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
 mod draws;
 mod holding;
 mod without_our_transport;
+
+#[test]
+fn nothing_is_read_ahead_on_the_machines_of_others() {
+    let kept = |url: &str| {
+        let openai = OpenAi::new(url, None, "m", limits()).unwrap();
+        (Provider::OpenAi(openai).prompts_kept(), url.to_owned())
+    };
+    for (url, expected) in [("http://127.0.0.1:1/v1", 1), ("http://192.168.1.7:8080/v1", 0)] {
+        assert_eq!(kept(url), (expected, url.to_owned()));
+    }
+}
