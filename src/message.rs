@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::provider::Searchable;
+use crate::provider::Layout;
 
 /// Part of a file as a role sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -241,9 +241,9 @@ pub struct StepRequest {
     /// Whether to say first what is wrong with the lines: a small model that is asked for code alone
     /// copies what it sees, however often it is told that it fails.
     pub diagnose: bool,
-    /// What blocks may search for, where the model is to be held to it.
+    /// What the answer looks like, where the model is to be held to it.
     #[serde(skip)]
-    pub searchable: Option<Searchable>,
+    pub layout: Option<Layout>,
     /// Which of several answers to the same request this is, from 0: the others sample more freely.
     pub variation: u32,
     /// Answers that are wanted at once, at least 1.

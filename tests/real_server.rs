@@ -8,8 +8,8 @@ use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use countersign::answer;
-use countersign::edit::searchable;
-use countersign::message::{ExploreAnswer, PlanAnswer};
+use countersign::edit::layout;
+use countersign::message::{EditFormat, ExploreAnswer, PlanAnswer};
 use countersign::provider::{
     Anthropic, Api, ChatRequest, Chunk, Ending, Holding, Limits, Message, Narrowing, OpenAi, Provider,
     ProviderError, Quirks, Schema, Speaker, StopReason,
@@ -35,7 +35,7 @@ fn request(text: &str, answer_limit: u32) -> ChatRequest {
         role: "architect".into(),
         messages: vec![message(Speaker::System, "You are brief."), message(Speaker::User, text)],
         schema: None,
-        blocks: None,
+        layout: None,
         draws: 1,
         window: 4096,
         answer_limit,
@@ -90,9 +90,10 @@ async fn a_held_block_searches_for_lines_of_the_file() {
     assert_eq!(provider.holding(), Holding::Held, "the server says that it is llama.cpp");
     let file = "def größe(name):\n    if name == \"a\\\\b\":\n\treturn '[^]'\n    return name # 🦀\n";
     let region = region::whole("a.py", file);
-    let blocks = searchable::of("a.py", file, &[region]).expect("every line is there once");
+    let blocks = layout::of(EditFormat::SearchReplace, "a.py", file, &[region], false);
+    assert!(blocks.is_some(), "every line is there once");
     for words in ["say what it does", "rename the function to size"] {
-        let asked = ChatRequest { blocks: Some(blocks.clone()), ..request(&format!("{file}\n{words}"), 120) };
+        let asked = ChatRequest { layout: blocks.clone(), ..request(&format!("{file}\n{words}"), 120) };
         let (pieces, ending) = answer(&provider, &asked).await.unwrap();
         let text = pieces.concat();
         let search = text.strip_prefix("a.py\n<<<<<<< SEARCH\n").expect("it begins as a block does");
@@ -100,6 +101,28 @@ async fn a_held_block_searches_for_lines_of_the_file() {
         assert!(!search.is_empty() && file.contains(search), "{search:?} is no part of the file");
         if ending.reason == StopReason::Complete {
             assert!(rest.trim_end().ends_with(">>>>>>> REPLACE"), "{text}");
+        }
+    }
+    assert_eq!(provider.holding(), Holding::Held);
+}
+
+#[tokio::test]
+async fn a_held_code_block_is_all_that_comes() {
+    let provider = openai();
+    provider.window().await.unwrap();
+    for (format, words, head) in [
+        (EditFormat::Whole, false, "a.py\n```"),
+        (EditFormat::Whole, true, "\na.py\n```"),
+        (EditFormat::Symbol, true, "\n```"),
+    ] {
+        let layout = layout::of(format, "a.py", "x = 1\n", &[], words);
+        let asked = ChatRequest { layout, ..request("Write a function that adds two numbers.", 200) };
+        let (pieces, ending) = answer(&provider, &asked).await.unwrap();
+        let text = format!("\n{}", pieces.concat());
+        if ending.reason == StopReason::Complete {
+            let (before, code) = text.split_once(head).unwrap_or_else(|| panic!("no block: {text}"));
+            assert!(before.lines().count() <= 9 && (words || before.trim().is_empty()), "{text}");
+            assert!(code.ends_with("\n```") && code.matches("\n```").count() == 1, "{text}");
         }
     }
     assert_eq!(provider.holding(), Holding::Held);

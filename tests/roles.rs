@@ -50,7 +50,7 @@ fn a_first_request_stays_below_2000_tokens_besides_its_evidence() {
             failure: String::new(),
             in_short: Vec::new(),
             feedback: String::new(),
-            searchable: None,
+            layout: None,
             diagnose: false,
             variation: 0,
             draws: 1,

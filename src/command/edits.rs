@@ -7,10 +7,10 @@ use serde::Deserialize;
 use super::trial::{Held, ask};
 use crate::edit::gate::Gates;
 use crate::edit::parse::{self, Expected, Format};
-use crate::edit::{Code, Overlay, Planned, grammar, searchable, tag};
+use crate::edit::{Code, Overlay, Planned, grammar, layout, tag};
 use crate::message::{EditFormat, Region, Step, StepAction, StepRequest};
 use crate::prompt::Prompts;
-use crate::provider::{Ending, Provider, Searchable, StopReason};
+use crate::provider::{Ending, Layout, Provider, StopReason};
 use crate::region;
 use crate::role::{Roles, Sampling};
 
@@ -53,9 +53,9 @@ impl SingleEdit {
         self.before.replacen(&self.old, &self.new, 1)
     }
 
-    /// What its searches may be held to, if they can be.
-    pub fn searchable(&self) -> Option<Searchable> {
-        searchable::of(&self.file, &self.before, &[region::whole(&self.file, &self.before)])
+    /// What an answer of this form can be held to, if it can be.
+    pub fn layout(&self, format: EditFormat) -> Option<Layout> {
+        layout::of(format, &self.file, &self.before, &[region::whole(&self.file, &self.before)], false)
     }
 
     /// Not every edit is about a definition that the index finds.
@@ -104,7 +104,7 @@ pub struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Asks for one edit, once; its blocks held to what may be searched, if that is given.
+    /// Asks for one edit, once; held to a layout, if that is given.
     ///
     /// # Errors
     /// What the server fails with, or a prompt that cannot be filled in.
@@ -112,7 +112,7 @@ impl Writer<'_> {
         &self,
         edit: &SingleEdit,
         format: EditFormat,
-        blocks: Option<Searchable>,
+        layout: Option<Layout>,
     ) -> anyhow::Result<Written> {
         let shown = match format {
             EditFormat::AnchoredLines => tag::tagged(&edit.before, 1),
@@ -133,7 +133,7 @@ impl Writer<'_> {
             failure: String::new(),
             in_short: Vec::new(),
             feedback: String::new(),
-            searchable: None,
+            layout: None,
             diagnose: false,
             variation: 0,
             draws: 1,
@@ -143,7 +143,7 @@ impl Writer<'_> {
         let user = self.prompts.render(&self.roles.coder.user, &request)?;
         // Twice what the whole file takes.
         let limit = 200 + (edit.before.len() as u32) / 2;
-        let held = blocks.map_or(Held::Free, Held::Blocks);
+        let held = layout.map_or(Held::Free, Held::Layout);
         let asked = ask(self.provider, self.window, &[&system, &user], held, limit, self.sampling).await?;
         let (stage, text) = match asked.ending.reason {
             StopReason::Complete => laid(edit, format, &asked.text)?,

@@ -14,7 +14,7 @@ use crate::measured::EditTrial;
 use crate::message::{EditFormat, ExploreAnswer};
 use crate::prompt::Prompts;
 use crate::provider::{
-    ChatRequest, Chunk, Ending, Holding, Message, Narrowing, Provider, ProviderError, Schema, Searchable,
+    ChatRequest, Chunk, Ending, Holding, Layout, Message, Narrowing, Provider, ProviderError, Schema,
     Speaker, StopReason, retry,
 };
 use crate::role::{Roles, Sampling};
@@ -57,7 +57,7 @@ const PLAIN: Sampling =
 pub(super) enum Held {
     Free,
     Schema(Schema),
-    Blocks(Searchable),
+    Layout(Layout),
 }
 
 /// One answer with its times.
@@ -103,14 +103,16 @@ pub async fn run(
     for format in EditFormat::ALL {
         for (at, edit) in edits.iter().enumerate().filter(|(_, edit)| edit.can_be_asked_as(format)) {
             announce(&format!("edits as {}, {} of {}", format.describe(), at + 1, edits.len()));
-            let written = writer.write(edit, format, None).await?;
+            // As a step would be asked for. Blocks are tried in both ways, since one of them is to be chosen.
+            let layout = edit.layout(format).filter(|layout| matches!(layout, Layout::Fenced(_)));
+            let written = writer.write(edit, format, layout).await?;
             trial.forms.entry(format).or_default().add(written.is_expected(edit));
         }
     }
     if provider.holding() == Holding::Held {
         for (at, edit) in edits.iter().enumerate() {
             announce(&format!("blocks held to the shown lines, {} of {}", at + 1, edits.len()));
-            let Some(blocks) = edit.searchable() else { continue };
+            let Some(blocks) = edit.layout(EditFormat::SearchReplace) else { continue };
             let written = writer.write(edit, EditFormat::SearchReplace, Some(blocks)).await?;
             trial.held.get_or_insert_default().add(written.is_expected(edit));
             if provider.holding() != Holding::Held {
@@ -146,16 +148,16 @@ pub(super) async fn ask(
     let speaker = |at| if at + 1 == messages.len() { Speaker::User } else { Speaker::System };
     let messages =
         messages.iter().enumerate().map(|(at, text)| Message { speaker: speaker(at), text: (*text).into() });
-    let (schema, blocks) = match held {
+    let (schema, layout) = match held {
         Held::Free => (None, None),
         Held::Schema(schema) => (Some(schema), None),
-        Held::Blocks(blocks) => (None, Some(blocks)),
+        Held::Layout(layout) => (None, Some(layout)),
     };
     let request = ChatRequest {
         role: "trial".into(),
         messages: messages.collect(),
         schema,
-        blocks,
+        layout,
         draws: 1,
         window,
         answer_limit: answer_limit.min(window / 3),

@@ -1,5 +1,5 @@
 //! From a model's answer to a patch that can be reviewed: what is meant ([`parse`]), where it lands
-//! ([`anchor`], [`diff`], [`tag`]; [`searchable`] says so before it is written), whether it may
+//! ([`anchor`], [`diff`], [`tag`]; [`layout`] says so before it is written), whether it may
 //! ([`gate`]), what the tree would look like ([`overlay`]), and what changes ([`patch`]). Nothing in here writes to the disk. `README.md`
 //! beside this file has the formats, the ladder, and how well it does on corrupted blocks.
 
@@ -11,7 +11,8 @@ pub mod parse;
 
 pub mod anchor;
 pub mod diff;
-pub mod searchable;
+pub mod layout;
+mod searchable;
 pub mod tag;
 
 pub mod gate;

@@ -5,11 +5,11 @@
 //! lines), `error` (what servers say when they fail) and `stream` (how an answer has to end).
 
 mod anthropic;
-mod blocks;
 pub mod discover;
 pub mod embedded;
 mod error;
 mod http;
+mod layout;
 mod lines;
 mod ollama;
 mod openai;
@@ -62,7 +62,23 @@ pub struct Schema {
     pub json: serde_json::Value,
 }
 
-/// A constraint on an answer in SEARCH/REPLACE blocks: what they may search for.
+/// A constraint on an answer that carries code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    Blocks(Searchable),
+    Fenced(Fenced),
+}
+
+/// One code block and nothing behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fenced {
+    /// The path of the file that the block is, on the line before it.
+    pub name: Option<String>,
+    /// Whether a few lines of words may come first.
+    pub words: bool,
+}
+
+/// What SEARCH/REPLACE blocks may search for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Searchable {
     /// Paths that a block may name; at least one.
@@ -104,7 +120,7 @@ pub struct ChatRequest {
     /// Sent in the strongest form that the server has; the caller validates all the same.
     pub schema: Option<Schema>,
     /// Kept where [`Provider::holding`] says so; else the answer is free. Not together with a schema.
-    pub blocks: Option<Searchable>,
+    pub layout: Option<Layout>,
     /// Answers that are wanted to this one prompt; at most [`Provider::draws`], at least 1. The first is
     /// streamed, each other comes whole as a [`Chunk::Further`]. There may be fewer.
     pub draws: u32,
@@ -330,7 +346,7 @@ impl Provider {
         }
     }
 
-    /// Whether an answer is held to [`ChatRequest::blocks`] token by token. What a server does is
+    /// Whether an answer is held to [`ChatRequest::layout`] token by token. What a server does is
     /// known from [`Provider::window`] on.
     pub fn holding(&self) -> Holding {
         match self {

@@ -23,9 +23,9 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::blocks;
 use super::error::{ProviderError, excerpt, reported};
 use super::http::{self, Address};
+use super::layout;
 use super::quirks::{Api, Holding, LimitName, Quirks, SchemaForm};
 use super::stream::wire_limit;
 use super::{ChatRequest, ChatStream, Limits, Message, ModelInfo, Window, WindowKind};
@@ -52,7 +52,7 @@ struct Inner {
     /// What the preset said, to notice what was given up since.
     expected: Quirks,
     slots: Mutex<Slots>,
-    /// Whether blocks are held to a grammar here.
+    /// Whether answers are held to a grammar here.
     holding: Mutex<Holding>,
     /// Whether `/tokenize` and `/apply-template` are there: unknown until asked.
     counts: Mutex<Option<bool>>,
@@ -190,8 +190,8 @@ impl OpenAi {
     pub(super) async fn chat(&self, request: &ChatRequest) -> Result<ChatStream, ProviderError> {
         let inner = &self.inner;
         let slot = inner.slot(&request.role);
-        let blocks = request.blocks.as_ref().filter(|_| request.schema.is_none());
-        let grammar = blocks.and_then(blocks::gbnf);
+        let layout = request.layout.as_ref().filter(|_| request.schema.is_none());
+        let grammar = layout.and_then(layout::gbnf);
         let (events, told, held, draws) = loop {
             let told = Told::default();
             let quirks = inner.quirks();
@@ -206,7 +206,7 @@ impl OpenAi {
                     Some(Ok(Event { error: Some(error), .. })) => reported(self.shown(), &error),
                     first => {
                         let events: StreamResponse<Event> = Box::pin(stream::iter(first).chain(events));
-                        break (events, told, blocks.map(Held::new), draws);
+                        break (events, told, layout.map(Held::new), draws);
                     }
                 },
                 Err(error) => inner.failure(error, &told),

@@ -162,7 +162,7 @@ pub(super) fn request(text: &str) -> ChatRequest {
         role: "architect".to_owned(),
         messages: vec![Message { speaker: Speaker::User, text: text.to_owned() }],
         schema: None,
-        blocks: None,
+        layout: None,
         draws: 1,
         window: 4096,
         answer_limit: 100,

@@ -15,7 +15,7 @@ use crate::prompt::Prompts;
 use crate::protocol::{Event, Usage};
 use crate::provider::record::Recorder;
 use crate::provider::{
-    ChatRequest, Chunk, Ending, Holding, Message, Provider, ProviderError, Schema, SchemaForm, Searchable,
+    ChatRequest, Chunk, Ending, Holding, Layout, Message, Provider, ProviderError, Schema, SchemaForm,
     Speaker, StopReason, retry,
 };
 use crate::role::repeats::Repeats;
@@ -80,7 +80,7 @@ struct Learned {
     kept: Option<Measurements>,
     /// The weaker constraint that was announced already.
     form: Option<SchemaForm>,
-    /// Whether it was announced that blocks are not held.
+    /// Whether it was announced that answers are not held.
     free: bool,
 }
 
@@ -221,20 +221,20 @@ pub struct Caller {
 pub enum Form<'a> {
     Free,
     Json(&'a Schema),
-    Blocks(&'a Searchable),
+    Layout(&'a Layout),
 }
 
 impl<'a> Form<'a> {
     fn schema(self) -> Option<&'a Schema> {
         match self {
             Form::Json(schema) => Some(schema),
-            Form::Free | Form::Blocks(_) => None,
+            Form::Free | Form::Layout(_) => None,
         }
     }
 
-    fn blocks(self) -> Option<&'a Searchable> {
+    fn layout(self) -> Option<&'a Layout> {
         match self {
-            Form::Blocks(blocks) => Some(blocks),
+            Form::Layout(layout) => Some(layout),
             Form::Free | Form::Json(_) => None,
         }
     }
@@ -324,7 +324,7 @@ impl Caller {
             role: role.clone(),
             messages: messages.to_vec(),
             schema: form.schema().filter(|_| self.model.constrained).cloned(),
-            blocks: form.blocks().filter(|_| self.model.constrained).cloned(),
+            layout: form.layout().filter(|_| self.model.constrained).cloned(),
             draws,
             window,
             answer_limit,
@@ -483,7 +483,7 @@ impl Caller {
         }
     }
 
-    /// Says it once when the server turned out not to hold blocks to what is shown.
+    /// Says it once when the server turned out not to hold answers to their layout.
     fn announce_holding(&self) {
         let holding = self.model.provider.holding();
         if !matches!(holding, Holding::Refused | Holding::Ignored) || self.model.learned().free {
@@ -491,7 +491,7 @@ impl Caller {
         }
         self.model.learned().free = true;
         self.events
-            .warn(format!("{}: SEARCH blocks are free from now on, and looked for here", holding.describe()));
+            .warn(format!("{}: edits are free from now on, and read as they come", holding.describe()));
     }
 
     fn compare(&self, role: &str, prompt: Prompt, size: Size, counted: u32) -> Result<(), CallError> {

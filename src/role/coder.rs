@@ -25,7 +25,7 @@ impl Answerer<StepRequest, Result<CoderAnswer, CallError>> for Task {
         let caller = &self.caller.varied(request.variation);
         let messages =
             [caller.system(serde_json::json!({"format": request.format}))?, caller.user(&request)?];
-        let form = request.searchable.as_ref().map_or(Form::Free, Form::Blocks);
+        let form = request.layout.as_ref().map_or(Form::Free, Form::Layout);
         let answer = caller.draw(&mut caller.allowance(), &messages, form, request.draws).await?;
         let cut = match answer.reason {
             StopReason::Complete => None,

@@ -31,7 +31,7 @@ impl Rules {
             role: caller.spec.name.clone(),
             messages: vec![system, user],
             schema: None,
-            blocks: None,
+            layout: None,
             draws: 1,
             window: caller.model.window,
             answer_limit: 1,

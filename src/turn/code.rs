@@ -15,9 +15,10 @@ use crate::check;
 use crate::edit::gate::{self, Deletion, Gates};
 use crate::edit::grammar::{self, Definition};
 use crate::edit::parse::{self, Expected, Format};
-use crate::edit::{Code, Edit, Overlay, Planned, Refusal, searchable, tag};
+use crate::edit::{Code, Edit, Overlay, Planned, Refusal, layout, tag};
 use crate::message::{Cut, EditFormat, Region, Step, StepAction, StepRequest};
 use crate::protocol::Event;
+use crate::provider::Layout;
 use crate::region::{self, Place};
 use crate::role::{Budget, CallError};
 use crate::rules;
@@ -202,21 +203,19 @@ impl Work<'_> {
                 // They speak of a form that is not asked for any more.
                 reasons.clear();
             }
-            let searchable = match format {
-                EditFormat::SearchReplace if self.desk.holds_blocks => {
-                    searchable::of(&step.file, &text, &regions)
-                }
-                _ => None,
-            };
             let fails = is_told_of_failure || !self.notes.failure.is_empty() || unchanged > 0;
+            let layout = match format {
+                EditFormat::SearchReplace if !self.desk.holds_blocks => None,
+                _ => layout::of(format, &step.file, &text, &regions, fails),
+            };
             let request = StepRequest {
                 request: self.job.request.text.clone(),
                 step: step.clone(),
                 format,
                 regions: shown(&regions, format, &text, step),
                 // Who is held to blocks has no place for words.
-                diagnose: fails && searchable.is_none(),
-                searchable,
+                diagnose: fails && !matches!(layout, Some(Layout::Blocks(_))),
+                layout,
                 reasons: std::mem::take(&mut reasons),
                 failure: self.notes.failure.clone(),
                 in_short: in_short.clone(),

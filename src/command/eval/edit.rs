@@ -73,10 +73,11 @@ pub async fn edit(config: &Config, arguments: &EditArgs) -> anyhow::Result<Strin
     }
     formats.sort_unstable();
     formats.dedup();
-    // Where a model can be held, blocks are measured in both ways, since one of them is to be chosen.
+    // Where a model can be held, forms are measured in both ways, to see what it is worth.
     let can_hold = connected.provider.holding() == Holding::Held;
     let held = |format: &EditFormat| match format {
-        EditFormat::SearchReplace if can_hold => vec![false, true],
+        EditFormat::AnchoredLines => vec![false],
+        _ if can_hold => vec![false, true],
         _ => vec![false],
     };
     let forms: Vec<(EditFormat, bool)> =
@@ -84,7 +85,7 @@ pub async fn edit(config: &Config, arguments: &EditArgs) -> anyhow::Result<Strin
     let asked = |form: &(EditFormat, bool)| {
         let (format, held) = *form;
         let askable = edits.iter().filter(move |edit| edit.can_be_asked_as(format));
-        askable.filter(move |edit| !held || edit.searchable().is_some())
+        askable.filter(move |edit| !held || edit.layout(format).is_some())
     };
     let total: usize = forms.iter().map(|form| asked(form).count()).sum();
     let sampling = arguments.sampling;
@@ -108,7 +109,7 @@ pub async fn edit(config: &Config, arguments: &EditArgs) -> anyhow::Result<Strin
                     roles: &roles,
                     sampling: Sampling { temperature: sampling.temperature, seed, ..Sampling::default() },
                 };
-                let written = writer.write(edit, form.0, edit.searchable().filter(|_| form.1)).await?;
+                let written = writer.write(edit, form.0, edit.layout(form.0).filter(|_| form.1)).await?;
                 figures.add(&written);
                 seconds.push(written.millis as f64 / 1000.0);
                 let expected = written.is_expected(edit);
@@ -154,9 +155,10 @@ fn keep(config: &Config, model: &str, forms: &[Figures]) -> anyhow::Result<()> {
     let trial = measured.edits.get_or_insert_with(EditTrial::default);
     for figures in forms {
         let score = Score { tried: figures.asked as u32, right: figures.right.hits as u32 };
-        match figures.held {
-            true => trial.held = Some(score),
-            false => drop(trial.forms.insert(figures.form, score)),
+        match (figures.form, figures.held) {
+            (EditFormat::SearchReplace, true) => trial.held = Some(score),
+            // The others are held wherever that is possible, and measured so last.
+            (form, _) => drop(trial.forms.insert(form, score)),
         }
     }
     kept.keep(&measured)
@@ -263,7 +265,7 @@ impl Report {
             let _ = writeln!(text, "\nnot right as {}: {}", figures.name(), figures.wrong.join(", "));
         }
         if let Some(holding) = self.not_held {
-            let _ = writeln!(text, "\nheld blocks were not measured: {}", holding.describe());
+            let _ = writeln!(text, "\nheld answers were not measured: {}", holding.describe());
         }
         text.push_str("\nIn brackets: 95 % intervals (Wilson).\n");
         text

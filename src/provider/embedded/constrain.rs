@@ -9,7 +9,7 @@ use llguidance::api::TopLevelGrammar;
 use llguidance::{Matcher, ParserFactory};
 use toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
 
-use crate::provider::{ChatRequest, blocks};
+use crate::provider::{ChatRequest, layout};
 
 /// What may stand between the words of an answer in JSON: without a limit, a small model that has
 /// lost its way writes blanks until the answer is full.
@@ -98,7 +98,7 @@ impl Constrainer {
     /// # Errors
     /// A schema that cannot be enforced.
     pub(super) fn of(&self, request: &ChatRequest) -> Result<Option<Constraint>, String> {
-        let grammar = match (&request.schema, &request.blocks) {
+        let grammar = match (&request.schema, &request.layout) {
             (Some(schema), _) => {
                 let mut json = schema.json.clone();
                 if let Some(fields) = json.as_object_mut() {
@@ -106,7 +106,7 @@ impl Constrainer {
                 }
                 TopLevelGrammar::from_json_schema(json)
             }
-            (None, Some(searchable)) => TopLevelGrammar::from_lark(blocks::lark(searchable)),
+            (None, Some(layout)) => TopLevelGrammar::from_lark(layout::lark(layout)),
             (None, None) => return Ok(None),
         };
         let matcher = Matcher::new(self.factory.create_parser(grammar));

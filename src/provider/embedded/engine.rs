@@ -275,7 +275,7 @@ struct Written {
 
 impl Loaded {
     fn constraint(&mut self, request: &ChatRequest) -> Result<Option<super::constrain::Constraint>, String> {
-        if request.schema.is_none() && request.blocks.is_none() {
+        if request.schema.is_none() && request.layout.is_none() {
             return Ok(None);
         }
         let constrainer = match self.constrainer.take() {

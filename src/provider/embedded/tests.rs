@@ -72,12 +72,14 @@ async fn every_answer_of_a_random_model_keeps_the_schema() {
 async fn every_block_of_a_random_model_is_found() {
     let text = "def a():\n    return 1\n\n\ndef b():\n    return 1\n";
     let shown = [crate::region::whole("a.py", text)];
-    let blocks = crate::edit::searchable::of("a.py", text, &shown).unwrap();
+    let blocks =
+        crate::edit::layout::of(crate::message::EditFormat::SearchReplace, "a.py", text, &shown, false);
+    assert!(blocks.is_some());
     let (_folder, embedded) = tiny(Architecture::Qwen3, 4);
     let mut complete = 0;
     for seed in 0..8 {
         let request = ChatRequest {
-            blocks: Some(blocks.clone()),
+            layout: blocks.clone(),
             temperature: 1.0,
             seed: Some(seed),
             answer_limit: 120,

@@ -8,10 +8,10 @@ use async_openai::types::stream::StreamResponse;
 use futures::StreamExt;
 use tokio::time::Instant;
 
-use super::super::blocks::head;
 use super::super::error::{ProviderError, reported};
+use super::super::layout::heads;
 use super::super::quirks::Holding;
-use super::super::{Chunk, Ending, Searchable, StopReason};
+use super::super::{Chunk, Ending, Layout, StopReason};
 use super::Inner;
 use super::further::Further;
 use super::transport::Told;
@@ -45,16 +45,17 @@ pub(super) struct Answer {
     whole_since: Option<Instant>,
 }
 
-/// What an answer in held blocks has to begin with. A server may ignore what it was asked for.
+/// What a held answer has to begin with. A server may ignore what it was asked for.
 pub(super) struct Held {
+    /// Empty where it may begin with anything.
     heads: Vec<String>,
     /// What came, as far as it matters.
     begun: String,
 }
 
 impl Held {
-    pub(super) fn new(blocks: &Searchable) -> Held {
-        Held { heads: blocks.files.iter().map(|file| head(file)).collect(), begun: String::new() }
+    pub(super) fn new(layout: &Layout) -> Held {
+        Held { heads: heads(layout), begun: String::new() }
     }
 
     fn take(&mut self, text: &str) {
@@ -67,7 +68,7 @@ impl Held {
     fn was_kept(&self) -> bool {
         let begun = self.begun.trim_start();
         let agrees = |head: &str| begun.starts_with(head) || head.starts_with(begun);
-        !begun.is_empty() && self.heads.iter().any(|head| agrees(head.trim_start()))
+        self.heads.is_empty() || !begun.is_empty() && self.heads.iter().any(|head| agrees(head.trim_start()))
     }
 }
 

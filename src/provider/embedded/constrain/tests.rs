@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::provider::{Message, Narrowing, Schema, SearchLine, Searchable, Speaker};
+use crate::provider::{Fenced, Layout, Message, Narrowing, Schema, SearchLine, Searchable, Speaker};
 
 /// A vocabulary of all single bytes, a few longer tokens, one special token, and the end.
 struct Bytes {
@@ -56,12 +56,12 @@ impl Words for Bytes {
     }
 }
 
-fn request(schema: Option<serde_json::Value>, blocks: Option<Searchable>) -> ChatRequest {
+fn request(schema: Option<serde_json::Value>, layout: Option<Layout>) -> ChatRequest {
     ChatRequest {
         role: "r".into(),
         messages: vec![Message { speaker: Speaker::User, text: "x".into() }],
         schema: schema.map(|json| Schema { name: "s".into(), json }),
-        blocks,
+        layout,
         draws: 1,
         window: 1024,
         answer_limit: 100,
@@ -159,7 +159,7 @@ fn a_search_can_only_be_what_is_shown() {
         ("def \"b\"(): # é\\", Some(1)),
         ("    return 1", None),
     ];
-    let request = request(None, Some(searchable(&lines)));
+    let request = request(None, Some(Layout::Blocks(searchable(&lines))));
     let block = |search: &str, replace: &str| {
         format!("a.py\n<<<<<<< SEARCH\n{search}=======\n{replace}>>>>>>> REPLACE")
     };
@@ -193,8 +193,62 @@ fn a_search_can_only_be_what_is_shown() {
     }
 }
 
+fn fenced(name: Option<&str>, words: bool) -> ChatRequest {
+    request(None, Some(Layout::Fenced(Fenced { name: name.map(str::to_owned), words })))
+}
+
+#[test]
+fn a_code_block_is_the_whole_answer() {
+    let constrainer = constrainer();
+    let block = "a.py\n```python\nx = 1\n\n`y` ``\n``z\n    ```\n```";
+    for (name, words, good, rest) in [
+        (Some("a.py"), false, block.to_owned(), "\nThis"),
+        (Some("a.py"), true, block.to_owned(), "\n"),
+        (Some("a.py"), true, format!("It is wrong.\n\na.py\n- `x`\n\n{block}"), "x"),
+        (None, false, "```\nx\n```".to_owned(), "`"),
+        (None, true, "So:\n```\nx\n```".to_owned(), "\n"),
+    ] {
+        assert_eq!(writes(&constrainer, &fenced(name, words), &good), Some(true), "{good}");
+        assert_eq!(writes(&constrainer, &fenced(name, words), &format!("{good}{rest}")), None, "{good}");
+    }
+    for (name, words, bad) in [
+        (Some("a.py"), false, "It"),
+        (Some("a.py"), false, "```"),
+        (Some("a.py"), true, "So:\n```"),
+        (Some("a.py"), true, "a\n\nb\n\nc\n\nd\n\ne\n"),
+        (None, false, "a.py\n"),
+        (None, false, "```a`"),
+    ] {
+        assert_eq!(writes(&constrainer, &fenced(name, words), bad), None, "{bad}");
+    }
+    let longest = format!("{}a.py\n```\n```", "w\n".repeat(8));
+    assert_eq!(writes(&constrainer, &fenced(Some("a.py"), true), &longest), Some(true));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Answers as they could be, and some that are a little off.
+    #[test]
+    fn both_notations_take_the_same_code_blocks(
+        name in proptest::option::of("[ab.\\\\\"]{1,3}"),
+        words in proptest::bool::ANY,
+        said in proptest::collection::vec("[ab. `]{0,3}", 0..10),
+        code in proptest::collection::vec("[`a ]{0,4}", 0..5),
+        off in proptest::option::of((0usize..40, "[a`\n]")),
+    ) {
+        let said = said.iter().filter(|_| words).map(|line| format!("{line}\n")).collect::<String>();
+        let head = name.iter().map(|name| format!("{name}\n")).collect::<String>();
+        let mut text = format!("{said}{head}```a\n{}```", code.iter().map(|line| format!("{line}\n")).collect::<String>());
+        if let Some((at, other)) = off {
+            let at = at.min(text.len() - 1);
+            text.replace_range(at..=at, &other);
+        }
+        let request = fenced(name.as_deref(), words);
+        let grammar = layout::gbnf(request.layout.as_ref().unwrap()).unwrap();
+        let expected = CONSTRAINER.with(|constrainer| writes(constrainer, &request, &text));
+        prop_assert_eq!(layout::blocks::tests::writes(&grammar, &text), expected, "{}\n{}", text, grammar);
+    }
 
     /// Answers as they could be, and some that are a little off.
     #[test]
@@ -208,8 +262,8 @@ proptest! {
         let line = |(text, fewest): &(String, Option<usize>)| SearchLine { text: text.clone(), fewest: *fewest };
         let (one, other) = lines.split_at(cut.min(lines.len()));
         let regions = [one, other].map(|lines| lines.iter().map(line).collect()).to_vec();
-        let searchable = Searchable { files: vec!["a.py".into()], regions };
-        let Some(grammar) = blocks::gbnf(&searchable) else { return Ok(()) };
+        let layout = Layout::Blocks(Searchable { files: vec!["a.py".into()], regions });
+        let Some(grammar) = layout::gbnf(&layout) else { return Ok(()) };
         let block = |(first, count, new): &(usize, usize, String)| {
             let search = lines.iter().skip(*first).take(*count).map(|(text, _)| format!("{text}\n"));
             format!("a.py\n<<<<<<< SEARCH\n{}=======\n{new}>>>>>>> REPLACE", search.collect::<String>())
@@ -219,8 +273,8 @@ proptest! {
             let at = at.min(text.len() - 1);
             text.replace_range(at..=at, &other);
         }
-        let expected = CONSTRAINER.with(|constrainer| writes(constrainer, &request(None, Some(searchable)), &text));
-        prop_assert_eq!(blocks::tests::writes(&grammar, &text), expected, "{}\n{}", text, grammar);
+        let expected = CONSTRAINER.with(|constrainer| writes(constrainer, &request(None, Some(layout)), &text));
+        prop_assert_eq!(layout::blocks::tests::writes(&grammar, &text), expected, "{}\n{}", text, grammar);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Answers that are held to a grammar, by servers that do, do not, or say so and do not.
 
+use super::super::super::Layout;
 use super::*;
 
 /// What llama.cpp says about itself, with a template.
@@ -14,7 +15,7 @@ const HEAD: &str = "a.py\n<<<<<<< SEARCH\n";
 fn held_request() -> ChatRequest {
     let line = SearchLine { text: "x = 1".into(), fewest: Some(1) };
     let blocks = Searchable { files: vec!["a.py".into()], regions: vec![vec![line]] };
-    ChatRequest { blocks: Some(blocks), ..request("hello") }
+    ChatRequest { layout: Some(Layout::Blocks(blocks)), ..request("hello") }
 }
 
 /// A server of llama.cpp that says this to a chat with a grammar, and a block to one without.
@@ -66,7 +67,7 @@ async fn blocks_are_held_by_llama_cpp_alone() {
     );
     assert_eq!(said, [held.clone(), held]);
     let sent = server.last("POST /v1/chat/completions").json();
-    assert_eq!(sent["grammar"], blocks::gbnf(&held_request().blocks.unwrap()).unwrap());
+    assert_eq!(sent["grammar"], layout::gbnf(&held_request().layout.unwrap()).unwrap());
     assert!(sent["response_format"].is_null());
     // A schema says more than blocks.
     unprobed.window().await.unwrap();

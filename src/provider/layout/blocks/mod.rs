@@ -10,12 +10,12 @@
 mod gbnf;
 mod lark;
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::provider) mod tests;
 
 pub(super) use gbnf::gbnf;
 pub(super) use lark::lark;
 
-use super::Searchable;
+use crate::provider::Searchable;
 
 /// Blocks of one answer.
 const MOST_BLOCKS: usize = 4;

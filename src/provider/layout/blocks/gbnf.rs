@@ -6,8 +6,7 @@
 //! in the rule that goes on: stacks do not grow, nothing is repeated by a count, and no rule can be
 //! empty or begin with itself.
 
-use std::fmt::Write as _;
-
+use super::super::notation::{Rules, literal};
 use super::{DIVIDER, END, MOST_BLOCKS, head, starts};
 use crate::provider::Searchable;
 
@@ -125,33 +124,4 @@ fn named(mark: char) -> &'static str {
         '=' => "equal",
         _ => "greater",
     }
-}
-
-#[derive(Default)]
-struct Rules {
-    text: String,
-}
-
-impl Rules {
-    fn add(&mut self, name: &str, ways: &[String]) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "{name} ::= {}", ways.join(" | "));
-    }
-}
-
-/// A string of GBNF.
-fn literal(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            // Writing to a string cannot fail.
-            c if c.is_control() => drop(write!(quoted, "\\u{:04X}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

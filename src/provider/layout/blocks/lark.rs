@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::super::notation::quoted;
 use super::{DIVIDER, END, MOST_BLOCKS, head, starts};
 use crate::provider::Searchable;
 
@@ -33,9 +34,4 @@ pub(in crate::provider) fn lark(searchable: &Searchable) -> String {
     });
     let _ = writeln!(text, "search: {}", starts.collect::<Vec<_>>().join("\n  | "));
     text
-}
-
-/// A string of Lark, which is one of JSON.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
