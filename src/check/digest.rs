@@ -43,5 +43,13 @@ fn gave(compared: Option<Compared>, values: Option<(&str, &str)>) -> Option<Stri
     Some(format!("`{code}` gave {found}, but it must give {expected}"))
 }
 
+/// A line for a condition that did not have the truth that it must have, if the statement is one; `words` are
+/// the language's for false and true.
+fn truth(statement: &str, words: [&str; 2]) -> Option<String> {
+    let (condition, wanted) = statement::condition(statement)?;
+    let (gave, must) = (words[usize::from(!wanted)], words[usize::from(wanted)]);
+    Some(format!("`{condition}` gave {gave}, but it must give {must}"))
+}
+
 #[cfg(test)]
 mod tests;

@@ -85,15 +85,17 @@ enum Applicability {
     MachineApplicable,
     /// Compiles, and may be what was meant.
     MaybeIncorrect,
+    /// The compiler does not say, as for the lifetimes that it asks for.
+    Unspecified,
     /// Has a gap for people to fill in.
     HasPlaceholders,
-    Unspecified,
 }
 
 /// Reads what the check of [`telling`] printed; lines of other kinds are passed over.
 pub fn told(output: &str) -> Told {
     let mut told = Told::default();
     let mut seen: Vec<String> = Vec::new();
+    let mut unsure: Vec<Correction> = Vec::new();
     for line in output.lines().filter(|line| line.starts_with('{')) {
         let Ok(Line { message }) = serde_json::from_str(line) else { continue };
         let text = message.rendered.clone().unwrap_or_default();
@@ -105,10 +107,16 @@ pub fn told(output: &str) -> Told {
         told.errors += 1;
         let offered = message.children.iter().filter_map(|child| offer(&child.spans));
         // The surest; of equals the first.
-        let Some((_, correction)) = offered.min_by_key(|(sureness, _)| *sureness) else { continue };
-        if !told.corrections.iter().any(|other| other.overlaps(&correction)) {
-            told.corrections.push(correction);
+        let Some((sureness, correction)) = offered.min_by_key(|(sureness, _)| *sureness) else { continue };
+        let corrections =
+            if sureness < Applicability::Unspecified { &mut told.corrections } else { &mut unsure };
+        if !corrections.iter().any(|other| other.overlaps(&correction)) {
+            corrections.push(correction);
         }
+    }
+    // Alone: one that is wrong would take the others with it.
+    if told.corrections.is_empty() {
+        told.corrections = unsure;
     }
     told
 }
@@ -139,7 +147,7 @@ fn offer(spans: &[Span]) -> Option<(Applicability, Correction)> {
     parts.sort_by_key(|(range, _)| (range.start, range.end));
     let are_apart = parts.windows(2).all(|pair| pair[0].0.end <= pair[1].0.start);
     let file = file.filter(|file| is_inside(file))?.replace('\\', "/");
-    (sureness <= Applicability::MaybeIncorrect && are_apart).then_some((sureness, Correction { file, parts }))
+    (sureness <= Applicability::Unspecified && are_apart).then_some((sureness, Correction { file, parts }))
 }
 
 /// Whether a path stays below where it begins.

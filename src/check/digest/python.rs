@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{Source, gave, statement};
+use super::{Source, gave, statement, truth};
+
+const TRUTH: [&str; 2] = ["False", "True"];
 
 struct Patterns {
     /// The head of a failure of unittest, with the test's name.
@@ -83,7 +85,9 @@ fn asserted(name: &str, call: &str, message: &str, more: &str) -> String {
     let differ = kinds.iter().find_map(|kind| message.strip_prefix(kind)?.strip_prefix(" differ: "));
     let message = differ.unwrap_or(message);
     let values = [" != ", " is not "].iter().find_map(|between| message.split_once(between));
-    if let Some(line) = gave(statement::compared(call), values) {
+    let told = gave(statement::compared(call), values);
+    // What a check of types is true of says more than that it is not.
+    if let Some(line) = told.or_else(|| truth(call, TRUTH).filter(|_| message.contains(" is not "))) {
         return line;
     }
     match statement::is_whole(call) {
@@ -104,7 +108,9 @@ pub(super) fn pytest(lines: &[&str]) -> Vec<String> {
         let said = block.iter().find_map(|line| line.strip_prefix("E "))?.trim();
         let message = said.strip_prefix("AssertionError: ").unwrap_or(said);
         let values = message.strip_prefix("assert ").and_then(|values| values.split_once(" == "));
+        let failed = message.starts_with("assert ");
         let line = gave(statement::compared(call), values);
+        let line = line.or_else(|| truth(call, TRUTH).filter(|_| failed));
         Some(line.unwrap_or_else(|| format!("`{call}`: {message}")))
     });
     failures.collect()

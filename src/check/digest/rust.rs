@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{Source, gave, statement};
+use super::{Source, gave, statement, truth};
 
 /// Lines below a panic in which its two values are looked for.
 const VALUES: usize = 4;
@@ -13,12 +13,23 @@ static PANICKED: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^thread '(.+?)'.* panicked at (.+?):(\d+):\d+:$").expect("a built-in pattern is valid")
 });
 
+/// Which test binary the lines below it come from.
+static RUNNING: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^\s+Running (?:unittests )?(\S+) \(").expect("a built-in pattern is valid")
+});
+
 /// What each panic of a test says.
 pub(super) fn cargo(lines: &[&str], source: &Source<'_>) -> Vec<String> {
-    (0..lines.len()).filter_map(|at| panic(&lines[at..], source)).collect()
+    let mut tests = None;
+    let told = (0..lines.len()).filter_map(|at| {
+        tests = RUNNING.captures(lines[at]).and_then(|running| Some(running.get(1)?.as_str())).or(tests);
+        panic(&lines[at..], tests, source)
+    });
+    told.collect()
 }
 
-fn panic(lines: &[&str], source: &Source<'_>) -> Option<String> {
+/// One panic, in a binary whose tests begin in the file `tests`, if that is known.
+fn panic(lines: &[&str], tests: Option<&str>, source: &Source<'_>) -> Option<String> {
     let panicked = PANICKED.captures(lines[0])?;
     let (test, file, line) = (&panicked[1], &panicked[2], panicked[3].parse::<usize>().ok()?);
     let message = lines.get(1)?.trim();
@@ -28,17 +39,26 @@ fn panic(lines: &[&str], source: &Source<'_>) -> Option<String> {
     let text = source(file);
     let call = text.as_deref().and_then(|text| statement::at(text, line));
     let told = gave(call.as_deref().and_then(statement::compared), values);
-    let told = told.unwrap_or_else(|| match (&call, values) {
+    let is_condition = message.starts_with("assertion failed: ");
+    let condition = || truth(call.as_deref().filter(|_| is_condition)?, ["false", "true"]);
+    let told = told.or_else(condition).unwrap_or_else(|| match (&call, values) {
         (Some(call), Some((left, right))) => format!("`{call}`: left {left}, right {right}"),
         (None, Some((left, right))) => format!("left {left}, right {right}"),
+        (Some(call), None) if !is_assertion(call) => format!("{message}, in `{call}`"),
         (_, None) => message.to_owned(),
     });
-    // A helper that compares does not say with what it was called.
+    // A helper that compares, and the code itself, do not say with what they were called.
     let name = test.rsplit("::").next().unwrap_or(test);
-    let body = text.as_deref().and_then(|text| statement::body(text, name));
+    let body = |file: &str| statement::body(&source(file)?, name);
+    let body = body(file).or_else(|| body(tests.filter(|tests| *tests != file)?));
     let is_elsewhere = |body: &String| !call.as_ref().is_some_and(|call| body.contains(call));
     Some(match body.filter(is_elsewhere) {
         Some(body) => format!("{test} does `{body}`: {told} ({file}, line {line})"),
         None => format!("{test}: {told}"),
     })
+}
+
+/// Whether a statement of a test panicked because it is there to do so.
+fn is_assertion(call: &str) -> bool {
+    ["assert", "panic!", "todo!", "unimplemented!"].iter().any(|head| call.starts_with(head))
 }

@@ -74,6 +74,32 @@ pub(super) fn compared(statement: &str) -> Option<Compared> {
     }
 }
 
+/// The condition of `assertTrue(x)`, `assert!(!x)` or `assert not x`, and the truth that it must have.
+pub(super) fn condition(statement: &str) -> Option<(&str, bool)> {
+    let statement = statement.trim().trim_end_matches(';');
+    let (inside, wanted) = match statement.strip_prefix("assert ") {
+        Some(condition) => (condition, true),
+        None => {
+            let (name, inside) = statement.strip_suffix(')')?.split_once('(')?;
+            let wanted = match name.rsplit('.').next()? {
+                "assert!" | "assertTrue" => true,
+                "assertFalse" => false,
+                _ => return None,
+            };
+            (inside, wanted)
+        }
+    };
+    let first = *pieces(inside)?.first()?;
+    let (condition, wanted) = match first.strip_prefix('!').or_else(|| first.strip_prefix("not ")) {
+        Some(negated) => (negated.trim(), !wanted),
+        None => (first, wanted),
+    };
+    // A comparison is more than a call that is true or not.
+    let is_call = condition.ends_with(')') && has_call(condition);
+    let compares = [" == ", " != ", " < ", " > ", " && ", " || ", " and ", " or ", " in "];
+    (is_call && !compares.iter().any(|sign| condition.contains(sign))).then_some((condition, wanted))
+}
+
 /// Whether a text is a literal, or called what is expected.
 fn is_value(text: &str) -> bool {
     let text = text.trim().trim_start_matches(['&', '*']);
@@ -138,6 +164,24 @@ fn unquoted(text: &str) -> Option<Vec<(usize, char, char)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_condition_is_told_with_its_truth() {
+        for (statement, expected) in [
+            ("assert!(is_prime(7))", Some(("is_prime(7)", true))),
+            ("assert!(!is_prime(8), \"{} of {}\", 1, 2);", Some(("is_prime(8)", false))),
+            ("self.assertTrue(f(\"a, b\"), \"m\")", Some(("f(\"a, b\")", true))),
+            ("self.assertFalse(f(1))", Some(("f(1)", false))),
+            ("assert not f(1)", Some(("f(1)", false))),
+            ("assert f(1)", Some(("f(1)", true))),
+            ("assert f(1) == g(1)", None),
+            ("assert!(a < b)", None),
+            ("assert_eq!(f(1), 2)", None),
+            ("print(f(1))", None),
+        ] {
+            assert_eq!(condition(statement), expected, "{statement}");
+        }
+    }
 
     fn side(statement: &str) -> Option<(String, bool)> {
         compared(statement).map(|compared| (compared.code, compared.is_first))

@@ -99,6 +99,43 @@ fn cargo_says_it_with_the_lines_of_the_test() {
 }
 
 #[test]
+fn cargo_says_what_a_panic_in_the_code_was_called_with() {
+    let output = "     Running unittests src/lib.rs (target/debug/deps/x-1)\n\nrunning 0 tests\n\n     Running tests/find.rs (target/debug/deps/find-1)\n\n---- empty stdout ----\n\nthread 'empty' (7) panicked at src/lib.rs:3:21:\nattempt to subtract with overflow\n\n---- is_sorted stdout ----\n\nthread 'is_sorted' (8) panicked at tests/find.rs:8:5:\nassertion failed: !sorted(&[2, 1])\n";
+    let files = [
+        (
+            "src/lib.rs",
+            "pub fn find(a: &[i32], key: i32) -> Option<usize> {\n    let mut left = 0;\n    let mut right = a.len() - 1;\n    None\n}\n",
+        ),
+        (
+            "tests/find.rs",
+            "#[test]\nfn empty() {\n    assert_eq!(find(&[], 1), None);\n}\n\n#[test]\nfn is_sorted() {\n    assert!(!sorted(&[2, 1]));\n}\n",
+        ),
+    ];
+    let source =
+        |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned());
+    assert_eq!(
+        digest(output, &source),
+        [
+            "empty does `assert_eq!(find(&[], 1), None);`: attempt to subtract with overflow, in `let mut right = a.len() - 1` (src/lib.rs, line 3)",
+            "is_sorted: `sorted(&[2, 1])` gave true, but it must give false",
+        ]
+    );
+    assert_eq!(digest(output, &nothing)[0], "empty: attempt to subtract with overflow");
+}
+
+#[test]
+fn what_must_be_true_is_told_as_a_value() {
+    let output = "FAIL: test_a (t.T.test_a)\nTraceback (most recent call last):\n  File \"/x/t.py\", line 3, in test_a\n    self.assertFalse(is_leap(1900))\nAssertionError: True is not false\n";
+    let expected = "`is_leap(1900)` gave True, but it must give False";
+    assert_eq!(digest(output, &nothing), [expected]);
+    let output = "____ test_a ____\n\n>       assert not is_leap(1900)\nE       assert not True\nE        +  where True = is_leap(1900)\n";
+    assert_eq!(digest(output, &nothing), [expected]);
+    // What failed inside of the call is another matter.
+    let output = "____ test_a ____\n\n>       assert is_leap(None)\nE       TypeError: not a year\n";
+    assert_eq!(digest(output, &nothing), ["`assert is_leap(None)`: TypeError: not a year"]);
+}
+
+#[test]
 fn what_is_not_understood_is_not_told() {
     for output in [
         "",

@@ -68,6 +68,14 @@ fn the_surest_suggestion_of_each_error_is_taken() {
 }
 
 #[test]
+fn what_the_compiler_is_not_sure_of_is_taken_alone() {
+    let unsure = error("a", &[vec![span(5..6, "&'a str", "Unspecified")]]);
+    assert_eq!(texts(&unsure), ["5..6 &'a str"]);
+    let sure = error("b", &[vec![span(20..20, "mut ", "MachineApplicable")]]);
+    assert_eq!(texts(&format!("{unsure}\n{sure}")), ["20..20 mut "]);
+}
+
+#[test]
 fn what_lies_elsewhere_is_left_alone() {
     for file in ["/home/a/.cargo/registry/x/src/lib.rs", "../other/src/lib.rs"] {
         let mut outside = span(1..2, "x", "MachineApplicable");
