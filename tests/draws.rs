@@ -118,3 +118,24 @@ fn a_model_that_writes_one_answer_is_asked_for_one() {
         place.run_json(&script, &["--check", IS_TWO, "--repairs", "1", "x"], |_| vec![Op::Cancel]).exits(130);
     assert_eq!(calls(&run), [1, 1]);
 }
+
+/// A model that is sure of its mistake gives the same lines again, whatever is pasted.
+#[test]
+fn where_a_told_failure_moves_nothing_the_check_itself_is_asked() {
+    let place = Place::new(GREETER);
+    let told = "mend version\nFAIL: test_version (tests.Test.test_version)\nAssertionError: '1.0' != '2.0'";
+    let same = from_to("1.0", "1.0");
+    // One answer, then as many as can be written side by side, since the first changed nothing.
+    let script = [writes(2), planned(), same.clone(), same.clone(), answers("1.0", &["1.5", "2.0"])];
+    let run = place.run_json(&script, &["--check", IS_TWO, told], accept_all).exits(0);
+    let checks = run.events.iter().filter(|event| matches!(event, Event::CheckFinished { .. }));
+    assert!(checks.count() >= 3, "the tree, and both answers");
+    assert!(run.events.iter().any(|event| matches!(event, Event::RepairStarted { attempt: 1, .. })));
+    assert!(place.read("greeter/cli.py").contains("\"2.0\""));
+
+    // Nothing is judged by a check that passes on the tree as it is.
+    let place = Place::new(GREETER);
+    let script = [writes(2), planned(), same.clone(), same];
+    place.run_json(&script, &["--check", "grep -q 1.0 greeter/cli.py", told], accept_all).exits(5);
+    assert!(place.read("greeter/cli.py").contains("\"1.0\""));
+}

@@ -132,6 +132,9 @@ impl Maker<'_> {
             }
         }
         let Some(best) = (0..drafts.len()).min_by_key(|at| drafts[*at].rank()) else {
+            if let Some(repaired) = self.repaired_tree().await? {
+                return Ok(self.proposal(repaired, views));
+            }
             reasons.dedup();
             let reason =
                 if reasons.is_empty() { "the edits change nothing".into() } else { reasons.join("; ") };
@@ -198,9 +201,22 @@ impl Maker<'_> {
         }
     }
 
+    /// The tree as it is, repaired; for a request that tells of a failure, of which the check itself says more
+    /// than what was pasted. `None` where no check fails, or no repair gains anything.
+    async fn repaired_tree(&self) -> Result<Option<Checked>, Stop> {
+        if !self.desk.parts.early_checks || !check::tells_a_failure(&self.job.request.text) {
+            return Ok(None);
+        }
+        let overlay = crate::edit::Overlay::open(&self.desk.root).map_err(anyhow::Error::from)?;
+        let patch = overlay.patch();
+        let checked = self.checked(Draft { overlay, failed: Vec::new() }, patch).await?;
+        let repaired = self.repaired(checked).await?;
+        Ok(Some(repaired).filter(|repaired| !repaired.patch.is_empty()))
+    }
+
     /// The draft itself if its check passed, or one that the Coder made with the check's output, if that
     /// one passes. Otherwise the draft as the plan had it: a repair that does not help is only more to
-    /// read.
+    /// read. Where that draft changes nothing, it is the repair with which the most tests pass.
     ///
     /// A repair after which more tests pass is gone on from, and does not count. After one that gains
     /// nothing the next forgets the answer before: a small model that is sure of a mistake keeps it whatever
@@ -242,6 +258,11 @@ impl Maker<'_> {
         }
         match latest {
             Some(latest) if latest.passed() == Some(true) => Ok(latest),
+            Some(latest) if original.patch.is_empty() && latest.tests() > original.tests() => {
+                self.desk.events.warn("no repair passed the check; the nearest one is offered");
+                Ok(latest)
+            }
+            Some(_) if original.patch.is_empty() => Ok(original),
             Some(_) => {
                 self.desk.events.warn("no repair passed the check; the first proposal is offered");
                 Ok(original)
