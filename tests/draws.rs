@@ -119,23 +119,46 @@ fn a_model_that_writes_one_answer_is_asked_for_one() {
     assert_eq!(calls(&run), [1, 1]);
 }
 
-/// A model that is sure of its mistake gives the same lines again, whatever is pasted.
+/// The check tells all of a failure, and judges several answers at once.
 #[test]
-fn where_a_told_failure_moves_nothing_the_check_itself_is_asked() {
-    let place = Place::new(GREETER);
+fn a_told_failure_that_a_check_shows_is_repaired_by_it() {
     let told = "mend version\nFAIL: test_version (tests.Test.test_version)\nAssertionError: '1.0' != '2.0'";
-    let same = from_to("1.0", "1.0");
-    // One answer, then as many as can be written side by side, since the first changed nothing.
-    let script = [writes(2), planned(), same.clone(), same.clone(), answers("1.0", &["1.5", "2.0"])];
-    let run = place.run_json(&script, &["--check", IS_TWO, told], accept_all).exits(0);
+    let place = |fails: &str| {
+        let check = format!("grep -q 2.0 greeter/cli.py || {{ echo '{fails}'; exit 1; }}");
+        Place::new(&[GREETER, &[("check.sh", check.as_str())]].concat())
+    };
+    let same = place("FAIL: test_version (tests.Test.test_version)");
+    let script = [writes(2), planned(), answers("1.0", &["1.0", "2.0"])];
+    let run = same.run_json(&script, &["--check", "sh check.sh", told], accept_all).exits(0);
+    assert_eq!(calls(&run), [2], "the Coder is asked once, for two answers");
     let checks = run.events.iter().filter(|event| matches!(event, Event::CheckFinished { .. }));
-    assert!(checks.count() >= 3, "the tree, and both answers");
-    assert!(run.events.iter().any(|event| matches!(event, Event::RepairStarted { attempt: 1, .. })));
-    assert!(place.read("greeter/cli.py").contains("\"2.0\""));
+    assert!(checks.count() >= 2, "of the tree as it is, and of the answer");
+    assert!(same.read("greeter/cli.py").contains("\"2.0\""));
 
-    // Nothing is judged by a check that passes on the tree as it is.
-    let place = Place::new(GREETER);
-    let script = [writes(2), planned(), same.clone(), same];
-    place.run_json(&script, &["--check", "grep -q 1.0 greeter/cli.py", told], accept_all).exits(5);
-    assert!(place.read("greeter/cli.py").contains("\"1.0\""));
+    // Another failure is not what was asked about.
+    let other = place("FAIL: test_other (tests.Test.test_other)");
+    let script = [writes(2), planned(), from_to("1.0", "2.0")];
+    let run = other.run_json(&script, &["--check", "sh check.sh", told], accept_all).exits(0);
+    assert!(!run.events.iter().any(|event| matches!(event, Event::RepairStarted { .. })));
+    assert!(other.read("greeter/cli.py").contains("\"2.0\""));
+}
+
+/// A repair that helps is more than nothing.
+#[test]
+fn where_no_repair_passes_the_nearest_is_offered() {
+    let told = "mend version\nFAIL: test_version (tests.Test.test_version)";
+    let check = "grep -q 2.0 greeter/cli.py && exit 0\ngrep -q 1.5 greeter/cli.py && n=1 || n=2\necho 'FAIL: test_version (tests.Test.test_version)'\necho 'Ran 2 tests in 0.1s'\necho\necho \"FAILED (failures=$n)\"\nexit 1\n";
+    let place = Place::new(&[GREETER, &[("check.sh", check)]].concat());
+    let script = [writes(2), planned(), answers("1.0", &["1.5", "1.6"]), answers("1.5", &["1.7", "1.8"])];
+    let arguments = ["--check", "sh check.sh", "--repairs", "1", told];
+    let run = place.run_json(&script, &arguments, |_| vec![Op::Cancel]).exits(130);
+    let said = |text: &str| {
+        run.events.iter().any(|event| matches!(event, Event::Warning { text: said } if said.contains(text)))
+    };
+    assert!(said("no repair passed the check; the nearest one is offered"), "{:#?}", run.events);
+    let is_offered = |event: &Event| match event {
+        Event::ApprovalNeeded(approval) => Some(format!("{approval:?}").contains("1.5")),
+        _ => None,
+    };
+    assert!(run.find(is_offered));
 }

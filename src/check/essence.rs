@@ -4,6 +4,7 @@
 //!
 //! Known forms are found line by line; of anything else the beginning and the end are kept.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -114,6 +115,15 @@ pub fn essence(output: &str, most: usize) -> String {
 /// Whether a text has a failure in it that a tool told.
 pub fn tells_a_failure(text: &str) -> bool {
     text.lines().any(|line| PATTERNS.forms.iter().any(|form| form.begin.is_match(line.trim_end())))
+}
+
+/// Whether a text quotes a failure that is in an output: one of the lines by which tools begin to tell it.
+pub fn tells_the_same(text: &str, output: &str) -> bool {
+    let begins = |line: &&str| PATTERNS.forms.iter().any(|form| form.begin.is_match(line));
+    let told: HashSet<&str> = text.lines().map(str::trim_end).filter(begins).collect();
+    // Python's traceback begins with the same words whatever failed.
+    let is_shared = |line: &&str| !line.starts_with("Traceback ") && told.contains(line);
+    output.lines().map(str::trim_end).any(|line| is_shared(&line))
 }
 
 /// Whether a command says that something was not permitted to it.
@@ -241,6 +251,14 @@ mod tests {
         assert!(tells_a_failure(pasted));
         assert!(tells_a_failure("fix it\nerror[E0308]: mismatched types\n --> src/lib.rs:3:5"));
         assert!(!tells_a_failure("print an error: the file is missing, and a traceback with --verbose"));
+    }
+
+    #[test]
+    fn the_same_failure_is_told_by_the_line_that_begins_it() {
+        let output = "F\nFAIL: test_a (t.T.test_a)\nTraceback (most recent call last):\n";
+        assert!(tells_the_same("mend\nFAIL: test_a (t.T.test_a)\n", output));
+        assert!(!tells_the_same("FAIL: test_b (t.T.test_b)\nTraceback (most recent call last):", output));
+        assert!(!tells_the_same("mend test_a", output));
     }
 
     #[test]

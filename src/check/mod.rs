@@ -46,7 +46,7 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
 pub use digest::digest;
-pub use essence::{essence, tells_a_denial, tells_a_failure};
+pub use essence::{essence, tells_a_denial, tells_a_failure, tells_the_same};
 pub use run::{Limits, Place, Ran, Runner};
 pub use select::select;
 

@@ -88,6 +88,9 @@ impl Maker<'_> {
     /// # Errors
     /// [`Outcome::NoValidChange`] if no step could be carried out, and what ends a turn.
     pub async fn propose(&self) -> Result<Proposal, Stop> {
+        if let Some(repaired) = self.repaired_tree().await? {
+            return Ok(self.proposal(repaired, Vec::new()));
+        }
         let mut drafts: Vec<Checked> = Vec::new();
         let mut views: Vec<CandidateView> = Vec::new();
         let mut reasons = Vec::new();
@@ -132,9 +135,6 @@ impl Maker<'_> {
             }
         }
         let Some(best) = (0..drafts.len()).min_by_key(|at| drafts[*at].rank()) else {
-            if let Some(repaired) = self.repaired_tree().await? {
-                return Ok(self.proposal(repaired, views));
-            }
             reasons.dedup();
             let reason =
                 if reasons.is_empty() { "the edits change nothing".into() } else { reasons.join("; ") };
@@ -201,15 +201,21 @@ impl Maker<'_> {
         }
     }
 
-    /// The tree as it is, repaired; for a request that tells of a failure, of which the check itself says more
-    /// than what was pasted. `None` where no check fails, or no repair gains anything.
+    /// The tree as it is, repaired; for a request that tells of a failure which a check shows as well. The
+    /// check says all of it where a paste is cut, and it judges several answers at once. `None` where no check
+    /// shows it, or no repair gains anything.
     async fn repaired_tree(&self) -> Result<Option<Checked>, Stop> {
-        if !self.desk.parts.early_checks || !check::tells_a_failure(&self.job.request.text) {
+        let request = &self.job.request.text;
+        if !self.desk.parts.early_checks || !check::tells_a_failure(request) {
             return Ok(None);
         }
         let overlay = crate::edit::Overlay::open(&self.desk.root).map_err(anyhow::Error::from)?;
         let patch = overlay.patch();
         let checked = self.checked(Draft { overlay, failed: Vec::new() }, patch).await?;
+        let failed = checked.checks.iter().filter(|ran| !ran.result.passed);
+        if !failed.into_iter().any(|ran| check::tells_the_same(request, &ran.output)) {
+            return Ok(None);
+        }
         let repaired = self.repaired(checked).await?;
         Ok(Some(repaired).filter(|repaired| !repaired.patch.is_empty()))
     }
