@@ -204,7 +204,8 @@ fn a_code_block_is_the_whole_answer() {
     for (name, words, good, rest) in [
         (Some("a.py"), false, block.to_owned(), "\nThis"),
         (Some("a.py"), true, block.to_owned(), "\n"),
-        (Some("a.py"), true, format!("It is wrong.\n\na.py\n- `x`\n\n{block}"), "x"),
+        (Some("a.py"), true, format!("It is wrong.\n- `x`\n\n{block}"), "x"),
+        (Some("a.py"), true, format!("See:\na.py\n{block}"), "x"),
         (None, false, "```\nx\n```".to_owned(), "`"),
         (None, true, "So:\n```\nx\n```".to_owned(), "\n"),
     ] {
@@ -215,13 +216,13 @@ fn a_code_block_is_the_whole_answer() {
         (Some("a.py"), false, "It"),
         (Some("a.py"), false, "```"),
         (Some("a.py"), true, "So:\n```"),
-        (Some("a.py"), true, "a\n\nb\n\nc\n\nd\n\ne\n"),
+        (Some("a.py"), true, "a\n\nb\nc\n"),
         (None, false, "a.py\n"),
         (None, false, "```a`"),
     ] {
         assert_eq!(writes(&constrainer, &fenced(name, words), bad), None, "{bad}");
     }
-    let longest = format!("{}a.py\n```\n```", "w\n".repeat(8));
+    let longest = format!("{}a.py\n```\n```", "w\n".repeat(3));
     assert_eq!(writes(&constrainer, &fenced(Some("a.py"), true), &longest), Some(true));
 }
 
