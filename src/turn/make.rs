@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::check::suggest::{self, Correction};
 use crate::check::{self, Place, Ran, tally};
-use crate::edit::PatchSet;
+use crate::edit::{Overlay, PatchSet};
 use crate::message::{Step, StepAction};
 use crate::protocol::{CandidateView, Decision, Event, Outcome};
 use crate::turn::code::{self, Draft, Notes};
@@ -187,8 +187,7 @@ impl Maker<'_> {
     /// # Errors
     /// [`Outcome::ChecksFailed`] if the Coder has nothing to propose, and what ends a turn.
     pub async fn mend(&self, failure: &Ran) -> Result<Proposal, Stop> {
-        let overlay = crate::edit::Overlay::open(&self.desk.root).map_err(anyhow::Error::from)?;
-        let draft = Draft { overlay, failed: Vec::new() };
+        let draft = self.tree()?;
         self.desk.events.emit(Event::RepairStarted { attempt: 1, of: 1 });
         let failure = Failed::of(failure, &draft);
         let drafts = self.mended(draft, &failure).await?;
@@ -209,15 +208,21 @@ impl Maker<'_> {
         if !self.desk.parts.early_checks || !check::tells_a_failure(request) {
             return Ok(None);
         }
-        let overlay = crate::edit::Overlay::open(&self.desk.root).map_err(anyhow::Error::from)?;
-        let patch = overlay.patch();
-        let checked = self.checked(Draft { overlay, failed: Vec::new() }, patch).await?;
-        let failed = checked.checks.iter().filter(|ran| !ran.result.passed);
-        if !failed.into_iter().any(|ran| check::tells_the_same(request, &ran.output)) {
+        let tree = self.tree()?;
+        let patch = tree.overlay.patch();
+        let checked = self.checked(tree, patch).await?;
+        let shows_it = |ran: &Ran| !ran.result.passed && check::tells_the_same(request, &ran.output);
+        if !checked.checks.iter().any(shows_it) {
             return Ok(None);
         }
         let repaired = self.repaired(checked).await?;
         Ok(Some(repaired).filter(|repaired| !repaired.patch.is_empty()))
+    }
+
+    /// The draft that changes nothing.
+    fn tree(&self) -> Result<Draft, Stop> {
+        let overlay = Overlay::open(&self.desk.root).map_err(anyhow::Error::from)?;
+        Ok(Draft { overlay, failed: Vec::new() })
     }
 
     /// The draft itself if its check passed, or one that the Coder made with the check's output, if that
