@@ -10,7 +10,7 @@ mod responses;
 mod transport;
 mod wire;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_openai::Client;
@@ -170,7 +170,7 @@ impl OpenAi {
     /// As many as llama.cpp has slots; the last one at other servers.
     pub(super) fn prompts_kept(&self) -> usize {
         match self.inner.address.is_this_machine() {
-            true => self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner).total.max(1),
+            true => self.inner.slots().total.max(1),
             false => 0,
         }
     }
@@ -262,7 +262,7 @@ impl OpenAi {
             let props = self.inner.ask("/props").await.unwrap_or_default();
             if let Some(tokens) = wire::props_window(&props) {
                 let total = props["total_slots"].as_u64().and_then(|slots| usize::try_from(slots).ok());
-                self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner).total = total.unwrap_or(0);
+                self.inner.slots().total = total.unwrap_or(0);
                 self.inner.probed(wire::props_holding(&props));
                 return Ok(Some(fixed(tokens, "/props of llama.cpp")));
             }
@@ -323,13 +323,17 @@ impl Inner {
     }
 
     fn slot(&self, role: &str) -> Option<usize> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).of(role)
+        self.slots().of(role)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many answers to one prompt it writes side by side: as many as llama.cpp has slots.
     fn draws(&self, quirks: Quirks) -> u32 {
         let can = quirks.slots && quirks.draws && quirks.api == Api::Chat && self.address.is_this_machine();
-        let total = self.slots.lock().unwrap_or_else(PoisonError::into_inner).total;
+        let total = self.slots().total;
         if can { u32::try_from(total).unwrap_or(1).max(1) } else { 1 }
     }
 
