@@ -86,7 +86,7 @@ fn asserted(name: &str, call: &str, message: &str, more: &str) -> String {
     let message = differ.unwrap_or(message);
     let values = [" != ", " is not "].iter().find_map(|between| message.split_once(between));
     let told = gave(statement::compared(call), values);
-    // What a check of types is true of says more than that it is not.
+    // With a message of its own, an assertion says more than that something is not true.
     if let Some(line) = told.or_else(|| truth(call, TRUTH).filter(|_| message.contains(" is not "))) {
         return line;
     }
