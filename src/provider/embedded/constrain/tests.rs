@@ -216,14 +216,17 @@ fn a_code_block_is_the_whole_answer() {
         (Some("a.py"), false, "It"),
         (Some("a.py"), false, "```"),
         (Some("a.py"), true, "So:\n```"),
-        (Some("a.py"), true, "a\n\nb\nc\n"),
+        (Some("a.py"), true, &format!("{}b", "a\n".repeat(64))),
+        (Some("a.py"), true, &format!("{} ", "a b ".repeat(32).trim_end())),
         (None, false, "a.py\n"),
         (None, false, "```a`"),
     ] {
         assert_eq!(writes(&constrainer, &fenced(name, words), bad), None, "{bad}");
     }
-    let longest = format!("{}a.py\n```\n```", "w\n".repeat(3));
-    assert_eq!(writes(&constrainer, &fenced(Some("a.py"), true), &longest), Some(true));
+    for longest in ["w\n".repeat(64), format!("{}\n", "w ".repeat(64).trim_end()), "w".repeat(900) + "\n"] {
+        let longest = format!("{longest}a.py\n```\n```");
+        assert_eq!(writes(&constrainer, &fenced(Some("a.py"), true), &longest), Some(true), "{longest}");
+    }
 }
 
 proptest! {
@@ -235,10 +238,14 @@ proptest! {
         name in proptest::option::of("[ab.\\\\\"]{1,3}"),
         words in proptest::bool::ANY,
         said in proptest::collection::vec("[ab. `]{0,3}", 0..10),
+        many in proptest::option::of((0usize..66, "[a ]{0,2}")),
         code in proptest::collection::vec("[`a ]{0,4}", 0..5),
         off in proptest::option::of((0usize..40, "[a`\n]")),
     ) {
-        let said = said.iter().filter(|_| words).map(|line| format!("{line}\n")).collect::<String>();
+        let mut said = said.iter().filter(|_| words).map(|line| format!("{line}\n")).collect::<String>();
+        if let Some((times, word)) = many.filter(|_| words) {
+            said = format!("{}\n{said}", format!("{word} ").repeat(times));
+        }
         let head = name.iter().map(|name| format!("{name}\n")).collect::<String>();
         let mut text = format!("{said}{head}```a\n{}```", code.iter().map(|line| format!("{line}\n")).collect::<String>());
         if let Some((at, other)) = off {
