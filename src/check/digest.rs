@@ -5,6 +5,7 @@
 //! code is told by the test's own line (`statement`), so the tree is asked for it. It must not know what a
 //! digest is for.
 
+mod local;
 mod python;
 mod rust;
 mod statement;

@@ -112,15 +112,19 @@ pub fn essence(output: &str, most: usize) -> String {
     both_ends(&text, most)
 }
 
+/// Whether this is the line by which a tool begins to tell a failure.
+pub(super) fn begins_a_failure(line: &str) -> bool {
+    PATTERNS.forms.iter().any(|form| form.begin.is_match(line))
+}
+
 /// Whether a text has a failure in it that a tool told.
 pub fn tells_a_failure(text: &str) -> bool {
-    text.lines().any(|line| PATTERNS.forms.iter().any(|form| form.begin.is_match(line.trim_end())))
+    text.lines().any(|line| begins_a_failure(line.trim_end()))
 }
 
 /// Whether a text quotes a failure that is in an output: one of the lines by which tools begin to tell it.
 pub fn tells_the_same(text: &str, output: &str) -> bool {
-    let begins = |line: &&str| PATTERNS.forms.iter().any(|form| form.begin.is_match(line));
-    let told: HashSet<&str> = text.lines().map(str::trim_end).filter(begins).collect();
+    let told: HashSet<&str> = text.lines().map(str::trim_end).filter(|line| begins_a_failure(line)).collect();
     // Python's traceback begins with the same words whatever failed.
     let is_shared = |line: &&str| !line.starts_with("Traceback ") && told.contains(line);
     output.lines().map(str::trim_end).any(|line| is_shared(&line))

@@ -13,6 +13,7 @@
 //! | Which tests concern a change? | `select` |
 //! | What is kept of its output, and what matters in it? | `output`, `essence` |
 //! | What do failed tests say, in a line each? | `digest` |
+//! | What does a request say besides the failures pasted into it? | `paste` |
 //! | How many tests passed? | `tally` |
 //! | What would a compiler correct by itself? | `suggest` |
 //!
@@ -25,6 +26,7 @@ pub mod environment;
 mod essence;
 pub mod found;
 mod output;
+mod paste;
 mod paths;
 pub mod run;
 pub mod scratch;
@@ -47,6 +49,7 @@ use serde::{Deserialize, Serialize};
 
 pub use digest::digest;
 pub use essence::{essence, tells_a_denial, tells_a_failure, tells_the_same};
+pub use paste::without_failures;
 pub use run::{Limits, Place, Ran, Runner};
 pub use select::select;
 

@@ -187,6 +187,14 @@ impl Work<'_> {
             true => in_short(&self.job.request.text, self.overlay),
             false => Vec::new(),
         };
+        // What a check has just said is newer than what was pasted, and says it of the lines as they are.
+        let request = match self.notes.failure.is_empty() {
+            true => self.job.request.text.clone(),
+            false => match check::without_failures(&self.job.request.text) {
+                rest if rest.is_empty() => "Make the failing check pass.".to_owned(),
+                rest => rest,
+            },
+        };
         let mut reasons: Vec<String> = Vec::new();
         let mut variation = self.notes.variation;
         // Answers that were the file as it is: no other form would change that.
@@ -208,9 +216,12 @@ impl Work<'_> {
                 EditFormat::SearchReplace if !self.desk.holds_blocks => None,
                 _ => layout::of(format, &step.file, &text, &regions, fails),
             };
-            let request = StepRequest {
-                request: self.job.request.text.clone(),
-                step: step.clone(),
+            let asked = StepRequest {
+                request: request.clone(),
+                step: match step.task == self.job.request.text {
+                    true => Step { task: request.clone(), ..step.clone() },
+                    false => step.clone(),
+                },
                 format,
                 regions: shown(&regions, format, &text, step),
                 // Who is held to blocks has no place for words.
@@ -224,7 +235,7 @@ impl Work<'_> {
                 // With other reasons, the model is asked for the one thing that they name.
                 draws: if attempt == 1 || unchanged > 0 { self.notes.draws.max(1) } else { 1 },
             };
-            let answer = match self.desk.coder.ask(request).await? {
+            let answer = match self.desk.coder.ask(asked).await? {
                 Ok(answer) => answer,
                 Err(error @ (CallError::TooLarge { .. } | CallError::Spent { .. })) => {
                     return Ok(Err(error.to_string()));

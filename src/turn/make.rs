@@ -190,7 +190,7 @@ impl Maker<'_> {
         let draft = self.tree()?;
         self.desk.events.emit(Event::RepairStarted { attempt: 1, of: 1 });
         let failure = Failed::of(failure, &draft);
-        let drafts = self.mended(draft, &failure).await?;
+        let drafts = self.mended(draft, &failure, 0).await?;
         match self.nearest(drafts, &mut Vec::new()).await? {
             Some(checked) => Ok(self.proposal(checked, Vec::new())),
             None => {
@@ -231,14 +231,15 @@ impl Maker<'_> {
     ///
     /// A repair after which more tests pass is gone on from, and does not count. After one that gains
     /// nothing the next forgets the answer before: a small model that is sure of a mistake keeps it whatever
-    /// the check says.
+    /// the check says. Where there was no draft to forget, the same is asked again, and more freely.
     async fn repaired(&self, original: Checked) -> Result<Checked, Stop> {
         let mut of = self.desk.tries.repairs;
         let most = of.saturating_mul(MOST_GAINS);
         let mut tried = vec![original.patch.digest()];
         let mut latest: Option<Checked> = None;
-        let (mut attempt, mut goes_on) = (0, true);
-        while attempt < of {
+        let is_tree = original.patch.is_empty();
+        let (mut attempt, mut vain, mut goes_on) = (0, 0, true);
+        while attempt < of && latest.as_ref().is_none_or(|latest| latest.passed() == Some(false)) {
             let from = latest.as_ref().unwrap_or(&original);
             let Some(failed) = from.checks.iter().find(|check| !check.result.passed) else { break };
             attempt += 1;
@@ -246,7 +247,8 @@ impl Maker<'_> {
             let failure = Failed::of(failed, &from.draft);
             let draft = from.draft.clone();
             let done = match goes_on {
-                true => self.mended(draft, &failure).await,
+                true => self.mended(draft, &failure, 0).await,
+                false if is_tree => self.mended(draft, &failure, DRAWN + vain).await,
                 false => self.afresh(draft, &failure, attempt + 1).await,
             };
             let drafts = match done {
@@ -263,17 +265,20 @@ impl Maker<'_> {
             if gains && of < most {
                 of += 1;
             }
-            goes_on = gains || !goes_on;
-            let is_worse = |checked: &Checked| checked.passed() == Some(false) && checked.tests() < before;
-            latest = nearest.filter(|nearest| !is_worse(nearest)).or(latest);
+            vain = if gains { 0 } else { vain + 1 };
+            goes_on = gains || !goes_on && !is_tree;
+            let is_of_use = |checked: &Checked| {
+                checked.passed() != Some(false) || gains || !is_tree && checked.tests() >= before
+            };
+            latest = nearest.filter(is_of_use).or(latest);
         }
         match latest {
             Some(latest) if latest.passed() == Some(true) => Ok(latest),
-            Some(latest) if original.patch.is_empty() && latest.tests() > original.tests() => {
+            Some(latest) if is_tree && latest.tests() > original.tests() => {
                 self.desk.events.warn("no repair passed the check; the nearest one is offered");
                 Ok(latest)
             }
-            Some(_) if original.patch.is_empty() => Ok(original),
+            Some(_) if is_tree => Ok(original),
             Some(_) => {
                 self.desk.events.warn("no repair passed the check; the first proposal is offered");
                 Ok(original)
@@ -303,10 +308,10 @@ impl Maker<'_> {
     }
 
     /// Does the steps again that a failing check speaks of, on the lines as they are.
-    async fn mended(&self, draft: Draft, failure: &Failed) -> Result<Vec<Draft>, Stop> {
+    async fn mended(&self, draft: Draft, failure: &Failed, variation: u32) -> Result<Vec<Draft>, Stop> {
         let steps: Vec<u32> =
             self.spoken_of(&failure.essence).into_iter().map(|(number, _)| number).collect();
-        let notes = Notes { failure: failure.told.clone(), ..Notes::default() };
+        let notes = Notes { failure: failure.told.clone(), variation, ..Notes::default() };
         self.done_again(draft, &steps, notes).await
     }
 

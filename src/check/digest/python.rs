@@ -4,9 +4,12 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{Source, gave, statement, truth};
+use super::statement::{self, Compared};
+use super::{Source, gave, local, truth};
 
 const TRUTH: [&str; 2] = ["False", "True"];
+/// Most elements of one list that are told.
+const COUNTED: usize = 3;
 
 struct Patterns {
     /// The head of a failure of unittest, with the test's name.
@@ -14,6 +17,8 @@ struct Patterns {
     frame: Regex,
     /// The error at the end of a traceback, and what it says.
     raised: Regex,
+    /// An element that two lists do not have equally often.
+    counts: Regex,
     /// The head of a failure of pytest.
     banner: Regex,
 }
@@ -24,6 +29,7 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
         head: regex(r"^(?:FAIL|ERROR): (\S+)"),
         frame: regex(r#"^  File "(.+)", line (\d+), in (\S+)"#),
         raised: regex(r"^((?:\w+\.)*\w+)(?:: (.*))?$"),
+        counts: regex(r"^First has (\d+), Second has (\d+): +(.+)$"),
         banner: regex(r"^_{3,} \S.*? _{3,}$"),
     }
 });
@@ -56,17 +62,24 @@ fn failure(name: &str, block: &[&str], source: &Source<'_>) -> Option<String> {
     let raised = PATTERNS.raised.captures(block[said])?;
     let (error, message) = (&raised[1], raised.get(2).map_or("", |message| message.as_str()));
     let test = frames.iter().rfind(|frame| frame.function.starts_with("test"))?;
-    let call = source(test.file).and_then(|text| statement::at(&text, test.line));
+    let text = source(test.file);
+    let call = text.as_deref().and_then(|text| local::at(text, test.line));
     let call = call.unwrap_or_else(|| test.text.to_owned());
+    // What an error says is compared after it was raised.
+    let done = text.and_then(|text| match call.contains(".exception") {
+        true => local::with(&text, test.line),
+        false => local::history(&text, test.line),
+    });
+    let done = done.map_or_else(String::new, |done| format!(", after `{done}`"));
     if error == "AssertionError" {
-        let more = block[said + 1..].iter().find(|line| !line.is_empty());
-        return Some(asserted(name, &call, message, more.copied().unwrap_or_default()));
+        let more: Vec<&str> = block[said + 1..].iter().filter(|line| !line.is_empty()).copied().collect();
+        return Some(asserted(name, &call, message, &more) + &done);
     }
     let place = frames.last().filter(|frame| frame.function != test.function).map(|frame| {
         let file = frame.file.rsplit('/').next().unwrap_or(frame.file);
         format!(", in `{}` ({file}, line {})", frame.text, frame.line)
     });
-    Some(format!("`{call}` raised {error}: {message}{}", place.unwrap_or_default()))
+    Some(format!("`{call}` raised {error}: {message}{}{done}", place.unwrap_or_default()))
 }
 
 fn frame<'a>(block: &[&'a str], at: usize) -> Option<Frame<'a>> {
@@ -79,23 +92,40 @@ fn frame<'a>(block: &[&'a str], at: usize) -> Option<Frame<'a>> {
     })
 }
 
-/// What an assertion of unittest says; `more` is the next line of its message.
-fn asserted(name: &str, call: &str, message: &str, more: &str) -> String {
+/// What an assertion of unittest says; `more` are the next lines of its message.
+fn asserted(name: &str, call: &str, message: &str, more: &[&str]) -> String {
     let kinds = ["Lists", "Tuples", "Dicts", "Sets", "Sequences"];
     let differ = kinds.iter().find_map(|kind| message.strip_prefix(kind)?.strip_prefix(" differ: "));
     let message = differ.unwrap_or(message);
     let values = [" != ", " is not "].iter().find_map(|between| message.split_once(between));
     let told = gave(statement::compared(call), values);
     // With a message of its own, an assertion says more than that something is not true.
-    if let Some(line) = told.or_else(|| truth(call, TRUTH).filter(|_| message.contains(" is not "))) {
+    let told = told.or_else(|| truth(call, TRUTH).filter(|_| message.contains(" is not ")));
+    if let Some(line) = told.or_else(|| counted(call, more)) {
         return line;
     }
     match statement::is_whole(call) {
         // Of some, only the next line says what is wrong.
-        true if message.ends_with(':') => format!("`{call}`: {message} {more}"),
+        true if message.ends_with(':') => format!("`{call}`: {message} {}", more.first().unwrap_or(&"")),
         true => format!("`{call}`: {message}"),
         false => format!("{name}: {message}"),
     }
+}
+
+/// What `assertCountEqual` says of elements that are there too often or not often enough.
+fn counted(call: &str, more: &[&str]) -> Option<String> {
+    let Compared { code, is_first } = statement::compared(call)?;
+    let wrong: Vec<String> = more
+        .iter()
+        .filter_map(|line| {
+            let counts = PATTERNS.counts.captures(line)?;
+            let (gave, must) = if is_first { (&counts[1], &counts[2]) } else { (&counts[2], &counts[1]) };
+            let times = |count: &str| if count == "1" { "once".to_owned() } else { format!("{count} times") };
+            Some(format!("{} {}, but must give it {}", &counts[3], times(gave), times(must)))
+        })
+        .take(COUNTED)
+        .collect();
+    (!wrong.is_empty()).then(|| format!("`{code}` gave {}", wrong.join("; ")))
 }
 
 /// The line of each failed test that pytest marks, and its first word on it.

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{Source, gave, statement, truth};
+use super::{Source, gave, local, statement, truth};
 
 /// Lines below a panic in which its two values are looked for.
 const VALUES: usize = 4;
@@ -38,10 +38,15 @@ fn panic(lines: &[&str], tests: Option<&str>, source: &Source<'_>) -> Option<Str
     let values = value("left: ").zip(value("right: "));
     let text = source(file);
     let call = text.as_deref().and_then(|text| statement::at(text, line));
-    let told = gave(call.as_deref().and_then(statement::compared), values);
+    // With the values of the test's variables; those of the code itself are not known.
+    let shown = match call.as_deref().is_some_and(is_assertion) {
+        true => text.as_deref().and_then(|text| local::at(text, line)),
+        false => call.clone(),
+    };
+    let told = gave(shown.as_deref().and_then(statement::compared), values);
     let is_condition = message.starts_with("assertion failed: ");
-    let condition = || truth(call.as_deref().filter(|_| is_condition)?, ["false", "true"]);
-    let told = told.or_else(condition).unwrap_or_else(|| match (&call, values) {
+    let condition = || truth(shown.as_deref().filter(|_| is_condition)?, ["false", "true"]);
+    let told = told.or_else(condition).unwrap_or_else(|| match (&shown, values) {
         (Some(call), Some((left, right))) => format!("`{call}`: left {left}, right {right}"),
         (None, Some((left, right))) => format!("left {left}, right {right}"),
         (Some(call), None) if !is_assertion(call) => format!("{message}, in `{call}`"),
@@ -54,7 +59,12 @@ fn panic(lines: &[&str], tests: Option<&str>, source: &Source<'_>) -> Option<Str
     let is_elsewhere = |body: &String| !call.as_ref().is_some_and(|call| body.contains(call));
     Some(match body.filter(is_elsewhere) {
         Some(body) => format!("{test} does `{body}`: {told} ({file}, line {line})"),
-        None => format!("{test}: {told}"),
+        None => {
+            match text.as_deref().filter(|_| call.is_some()).and_then(|text| local::history(text, line)) {
+                Some(done) => format!("{test}: {told}, after `{done}`"),
+                None => format!("{test}: {told}"),
+            }
+        }
     })
 }
 

@@ -101,7 +101,7 @@ pub(super) fn condition(statement: &str) -> Option<(&str, bool)> {
 }
 
 /// Whether a text is a literal, or called what is expected.
-fn is_value(text: &str) -> bool {
+pub(super) fn is_value(text: &str) -> bool {
     let text = text.trim().trim_start_matches(['&', '*']);
     let is_named = ["expected", "want", "wanted"].contains(&text);
     // A call has a name before its bracket; literals of lists and text do not, but for some of Rust's.
@@ -115,7 +115,7 @@ fn is_value(text: &str) -> bool {
 }
 
 /// Whether a name stands before a bracket, outside of quotations.
-fn has_call(text: &str) -> bool {
+pub(super) fn has_call(text: &str) -> bool {
     let is_call =
         |(_, before, c): &(usize, char, char)| *c == '(' && (before.is_alphanumeric() || *before == '_');
     unquoted(text).is_some_and(|characters| characters.iter().any(is_call))
@@ -145,7 +145,7 @@ fn pieces(text: &str) -> Option<Vec<&str>> {
 
 /// The characters that stand in no quotation: the place of each, the one before it, and itself; `None` if a
 /// quotation is left open.
-fn unquoted(text: &str) -> Option<Vec<(usize, char, char)>> {
+pub(super) fn unquoted(text: &str) -> Option<Vec<(usize, char, char)>> {
     let (mut quote, mut before) = (None, ' ');
     let mut characters = Vec::new();
     for (at, c) in text.char_indices() {

@@ -61,7 +61,7 @@ fn unittest_says_what_was_called_what_came_and_what_must_come() {
             "`self.assertIs(Allergies(1).allergic_to(\"eggs\"), True)` raised TypeError: unsupported operand type(s) for &: 'int' and 'str', in `return self.score & item` (allergies.py, line 7)",
             "`abbreviate(\"Complementary metal-oxide\")` gave 'CM', but it must give 'CMO'",
             "test_many: ['a'] != ['b']",
-            "`self.assertCountEqual(find(\"Orchestra\", candidates), expected)`: Element counts were not equal: First has 1, Second has 0:  'orchestra'",
+            "`find(\"Orchestra\", candidates)` gave 'orchestra' once, but must give it 0 times",
         ]
     );
     let test = |path: &str| {
@@ -71,6 +71,19 @@ fn unittest_says_what_was_called_what_came_and_what_must_come() {
     };
     assert!(
         digest(UNITTEST, &test).contains(&"`split(\"x\")` gave ['a'], but it must give ['b']".to_owned())
+    );
+}
+
+#[test]
+fn unittest_says_what_stood_in_variables_and_after_what() {
+    let output = "FAIL: test_a (t.T.test_a)\nTraceback (most recent call last):\n  File \"/x/t.py\", line 4, in test_a\n    self.assertCountEqual(find(\"Orchestra\", candidates), expected)\nAssertionError: Element counts were not equal:\nFirst has 1, Second has 0:  'orchestra'\nFirst has 0, Second has 2:  'x'\n\n======================================================================\nFAIL: test_b (t.T.test_b)\nTraceback (most recent call last):\n  File \"/x/t.py\", line 10, in test_b\n    self.assertEqual(err.exception.args[0], \"no\")\nAssertionError: 'not' != 'no'\n";
+    let test = "def test_a(self):\n    candidates = [\"orchestra\"]\n    expected = [\"x\", \"x\"]\n    self.assertCountEqual(find(\"Orchestra\", candidates), expected)\n\ndef test_b(self):\n    number = 0\n    with self.assertRaises(ValueError) as err:\n        f(number)\n    self.assertEqual(err.exception.args[0], \"no\")\n";
+    assert_eq!(
+        digest(output, &|_| Some(test.to_owned())),
+        [
+            "`find(\"Orchestra\", [\"orchestra\"])` gave 'orchestra' once, but must give it 0 times; 'x' 0 times, but must give it 2 times",
+            "`err.exception.args[0]` gave 'not', but it must give 'no', after `with self.assertRaises(ValueError) as err: f(0)`",
+        ]
     );
 }
 
@@ -96,6 +109,14 @@ fn cargo_says_it_with_the_lines_of_the_test() {
         ]
     );
     assert_eq!(digest(output, &nothing)[0], "hyphen: left \"CM\", right \"CMO\"");
+}
+
+#[test]
+fn cargo_says_what_stood_in_variables() {
+    let output = "thread 'basic' (7) panicked at tests/a.rs:6:5:\nassertion `left == right` failed\n  left: \"\"\n right: \"PNG\"\n";
+    let test = "#[test]\nfn basic() {\n    let input = \"Portable Network\";\n    let output = abbreviate(input);\n    let expected = \"PNG\";\n    assert_eq!(output, expected);\n}\n";
+    let expected = "basic: `abbreviate(\"Portable Network\")` gave \"\", but it must give \"PNG\"";
+    assert_eq!(digest(output, &|_| Some(test.to_owned())), [expected]);
 }
 
 #[test]

@@ -22,23 +22,18 @@ pub(super) fn head(fenced: &Fenced) -> String {
 pub(super) fn gbnf(fenced: &Fenced) -> String {
     let mut rules = Rules::default();
     rules.add("root", &[if fenced.words { "line0".to_owned() } else { "head".to_owned() }]);
-    for spaces in (0..=MOST_SPACES).take_while(|_| fenced.words) {
-        // At the beginning of a line, and in one, behind so many.
-        let (mut line, mut said) = (vec!["head".to_owned()], vec![format!(r"[^ \n] said{spaces}")]);
-        if spaces < MOST_SPACES {
-            let ends = format!(r#""\n" line{}"#, spaces + 1);
-            line.extend([ends.clone(), format!(r"[^`\n ] said{spaces}")]);
-            said.push(ends);
-        }
-        if spaces + 1 < MOST_SPACES {
-            let goes_on = format!(r#"" " said{}"#, spaces + 1);
-            line.push(goes_on.clone());
-            said.push(goes_on);
-        }
+    // At the beginning of a line, and in one, behind so many.
+    for spaces in (0..MOST_SPACES).take_while(|_| fenced.words) {
+        let goes_on = format!(r#"" " said{}"#, spaces + 1);
+        let ends = format!(r#""\n" line{}"#, spaces + 1);
+        let line = ["head".to_owned(), ends.clone(), goes_on.clone(), format!(r"[^`\n ] said{spaces}")];
         rules.add(&format!("line{spaces}"), &line);
-        if spaces < MOST_SPACES {
-            rules.add(&format!("said{spaces}"), &said);
-        }
+        rules.add(&format!("said{spaces}"), &[format!(r"[^ \n] said{spaces}"), goes_on, ends]);
+    }
+    if fenced.words {
+        rules.add(&format!("line{MOST_SPACES}"), &["head".to_owned()]);
+        // Who may write on here, only without a space, does so to the end of all limits.
+        rules.add(&format!("said{MOST_SPACES}"), &[r#""\n" head"#.to_owned()]);
     }
     rules.add("head", &[format!("{} info", literal(&head(fenced)))]);
     let ended = || r#""\n" code"#.to_owned();
@@ -53,7 +48,12 @@ pub(super) fn gbnf(fenced: &Fenced) -> String {
 /// One terminal, since the name of a file could begin a line of words as well.
 pub(super) fn lark(fenced: &Fenced) -> String {
     let words = match fenced.words {
-        true => format!(r"(/([^`\n][^\n]*)?\n/* & /([^ \n]*[ \n]){{0,{MOST_SPACES}}}/) "),
+        true => {
+            // The last space ends the line, too.
+            let few = format!(r"([^ \n]*[ \n]){{0,{MOST_SPACES}}}");
+            let many = format!(r"([^ \n]*[ \n]){{{}}}[^ \n]* \n", MOST_SPACES - 1);
+            format!(r"(/([^`\n][^\n]*)?\n/* & /{few}|{many}/) ")
+        }
         false => String::new(),
     };
     let head = quoted(&head(fenced));

@@ -217,13 +217,14 @@ fn a_code_block_is_the_whole_answer() {
         (Some("a.py"), false, "```"),
         (Some("a.py"), true, "So:\n```"),
         (Some("a.py"), true, &format!("{}b", "a\n".repeat(64))),
-        (Some("a.py"), true, &format!("{} ", "a b ".repeat(32).trim_end())),
+        (Some("a.py"), true, &format!("{}\n", "a\n".repeat(64))),
+        (Some("a.py"), true, &format!("{}b", "a ".repeat(64))),
         (None, false, "a.py\n"),
         (None, false, "```a`"),
     ] {
         assert_eq!(writes(&constrainer, &fenced(name, words), bad), None, "{bad}");
     }
-    for longest in ["w\n".repeat(64), format!("{}\n", "w ".repeat(64).trim_end()), "w".repeat(900) + "\n"] {
+    for longest in ["w\n".repeat(64), "w ".repeat(64) + "\n", "w".repeat(900) + "\n"] {
         let longest = format!("{longest}a.py\n```\n```");
         assert_eq!(writes(&constrainer, &fenced(Some("a.py"), true), &longest), Some(true), "{longest}");
     }
