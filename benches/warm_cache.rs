@@ -143,6 +143,7 @@ impl Material {
             regions: vec![part("src/role/explorer.rs", 40..110)],
             reasons: Vec::new(),
             failure: String::new(),
+            examples: Vec::new(),
             in_short: Vec::new(),
             feedback: String::new(),
             layout: None,

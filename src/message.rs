@@ -234,6 +234,8 @@ pub struct StepRequest {
     pub reasons: Vec<String>,
     /// What a check says about the lines that are shown, which were changed already; else empty.
     pub failure: String,
+    /// What must hold besides, a line each: what tests of earlier answers said.
+    pub examples: Vec<String>,
     /// What the failures that the request quotes say, a line each.
     pub in_short: Vec<String>,
     /// What the owner says about an earlier change of this step; else empty.

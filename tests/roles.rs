@@ -48,6 +48,7 @@ fn a_first_request_stays_below_2000_tokens_besides_its_evidence() {
             regions: Vec::new(),
             reasons: Vec::new(),
             failure: String::new(),
+            examples: Vec::new(),
             in_short: Vec::new(),
             feedback: String::new(),
             layout: None,

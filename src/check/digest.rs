@@ -17,6 +17,10 @@ const MOST: usize = 8;
 /// Longest line of a digest, in characters: a value may be a whole file.
 const LONGEST: usize = 400;
 
+/// What stands between a call and what came of it, and between that and what has to come.
+const GAVE: &str = " gave ";
+const MUST_GIVE: &str = ", but it must give ";
+
 /// The text of a file of the tree, if there is such a file.
 pub type Source<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
@@ -37,11 +41,19 @@ pub fn digest(output: &str, source: &Source<'_>) -> Vec<String> {
     told
 }
 
+/// A line of a digest without what came: what has to hold, for who has not seen what gave it.
+pub fn must_hold(line: &str) -> String {
+    match line.split_once(GAVE).and_then(|(code, rest)| Some((code, rest.split_once(MUST_GIVE)?.1))) {
+        Some((code, expected)) => format!("{code} must give {expected}"),
+        None => line.to_owned(),
+    }
+}
+
 /// A line for a comparison of these two values, if it is known which of them came from the code.
 fn gave(compared: Option<Compared>, values: Option<(&str, &str)>) -> Option<String> {
     let (Compared { code, is_first }, (first, second)) = (compared?, values?);
     let (found, expected) = if is_first { (first, second) } else { (second, first) };
-    Some(format!("`{code}` gave {found}, but it must give {expected}"))
+    Some(format!("`{code}`{GAVE}{found}{MUST_GIVE}{expected}"))
 }
 
 /// A line for a condition that did not have the truth that it must have, if the statement is one; `words` are
@@ -49,7 +61,7 @@ fn gave(compared: Option<Compared>, values: Option<(&str, &str)>) -> Option<Stri
 fn truth(statement: &str, words: [&str; 2]) -> Option<String> {
     let (condition, wanted) = statement::condition(statement)?;
     let (gave, must) = (words[usize::from(!wanted)], words[usize::from(wanted)]);
-    Some(format!("`{condition}` gave {gave}, but it must give {must}"))
+    Some(format!("`{condition}`{GAVE}{gave}{MUST_GIVE}{must}"))
 }
 
 #[cfg(test)]

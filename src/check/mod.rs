@@ -47,7 +47,7 @@ pub mod supervise;
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
-pub use digest::digest;
+pub use digest::{digest, must_hold};
 pub use essence::{essence, tells_a_denial, tells_a_failure, tells_the_same};
 pub use paste::without_failures;
 pub use run::{Limits, Place, Ran, Runner};

@@ -131,6 +131,7 @@ impl Writer<'_> {
             regions: vec![Region { text: shown, ..region::whole(&edit.file, &edit.before) }],
             reasons: Vec::new(),
             failure: String::new(),
+            examples: Vec::new(),
             in_short: Vec::new(),
             feedback: String::new(),
             layout: None,

@@ -23,7 +23,7 @@ use crate::region::{self, Place};
 use crate::role::{Budget, CallError};
 use crate::rules;
 use crate::turn::format::Target;
-use crate::turn::{Desk, Job, Stop, lost};
+use crate::turn::{Desk, Job, Stop, anew, lost};
 
 /// How much further the sampling goes for an answer that changed nothing: by 0.8, since less did not move a
 /// 1.5B model that was sure of itself.
@@ -53,6 +53,11 @@ impl Draft {
 pub(super) struct Notes {
     /// What a check said about the lines as they are now.
     pub failure: String,
+    /// What has to hold, a line each, as tests of earlier answers said.
+    pub examples: Vec<String>,
+    /// Whether the functions that `failure` names are to be written anew, by the examples; where they cannot be,
+    /// the lines are corrected as they are.
+    pub anew: bool,
     /// What the owner said about the step's earlier change.
     pub feedback: String,
     /// Which of several candidates this is for, from 0.
@@ -180,7 +185,11 @@ impl Work<'_> {
         let fixed = self.desk.parts.format;
         let target = Target { step, text: &text, definitions: &definitions, fits_answer, ranked, fixed };
         let before = self.overlay.clone();
-        let mut format = target.first();
+        let anew = match self.notes.anew && fits_answer {
+            true => anew::without_bodies(&step.file, &text, &self.notes.failure),
+            false => None,
+        };
+        let mut format = if anew.is_some() { EditFormat::Whole } else { target.first() };
         let is_told_of_failure =
             step.action == StepAction::Edit && check::tells_a_failure(&self.job.request.text);
         let in_short = match is_told_of_failure && self.notes.failure.is_empty() {
@@ -211,7 +220,8 @@ impl Work<'_> {
                 // They speak of a form that is not asked for any more.
                 reasons.clear();
             }
-            let fails = is_told_of_failure || !self.notes.failure.is_empty() || unchanged > 0;
+            let hides = format == EditFormat::Whole && anew.is_some();
+            let fails = (is_told_of_failure || !self.notes.failure.is_empty() || unchanged > 0) && !hides;
             let layout = match format {
                 EditFormat::SearchReplace if !self.desk.holds_blocks => None,
                 _ => layout::of(format, &step.file, &text, &regions, fails),
@@ -223,12 +233,17 @@ impl Work<'_> {
                     false => step.clone(),
                 },
                 format,
-                regions: shown(&regions, format, &text, step),
+                regions: shown(&regions, format, anew.as_deref().filter(|_| hides).unwrap_or(&text), step),
                 // Who is held to blocks has no place for words.
                 diagnose: fails && !matches!(layout, Some(Layout::Blocks(_))),
                 layout,
                 reasons: std::mem::take(&mut reasons),
-                failure: self.notes.failure.clone(),
+                failure: if hides { String::new() } else { self.notes.failure.clone() },
+                // Who is shown what fails reads them there.
+                examples: match hides || self.notes.failure.is_empty() {
+                    true => self.notes.examples.clone(),
+                    false => Vec::new(),
+                },
                 in_short: in_short.clone(),
                 feedback: self.notes.feedback.clone(),
                 variation,

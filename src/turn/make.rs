@@ -20,6 +20,10 @@ const MOST_REPAIRED: usize = 2;
 const OUTPUT_BYTES: usize = 1500;
 /// How many repairs there are at most for each one that is asked for, since those that gain do not count.
 const MOST_GAINS: u32 = 3;
+/// In how many ways what fails in the tree itself is repaired, each as often as is asked for.
+const WAYS: u32 = 2;
+/// Tests of all answers so far that a further one is told of.
+const MOST_EXAMPLES: usize = 12;
 /// How often a compiler's corrections are made: each lets it see further.
 const MOST_CORRECTED: usize = 3;
 /// How freely answers are sampled that are drawn side by side: at the usual temperature of 0 they would be
@@ -65,20 +69,23 @@ struct Failed {
     essence: String,
     /// What its tests say in a line each, or else the essence.
     told: String,
+    /// What has to hold, by its tests, a line each.
+    examples: Vec<String>,
 }
 
 impl Failed {
     fn of(ran: &Ran, draft: &Draft) -> Failed {
         let essence = check::essence(&ran.output, OUTPUT_BYTES);
-        let mut told = String::new();
+        let (mut told, mut examples) = (String::new(), Vec::new());
         for line in code::in_short(&ran.output, &draft.overlay) {
             if told.len() + line.len() > OUTPUT_BYTES {
                 break;
             }
             told.push_str(&format!("- {line}\n"));
+            examples.push(check::must_hold(&line));
         }
         let told = if told.is_empty() { essence.clone() } else { told };
-        Failed { essence, told }
+        Failed { essence, told, examples }
     }
 }
 
@@ -190,7 +197,7 @@ impl Maker<'_> {
         let draft = self.tree()?;
         self.desk.events.emit(Event::RepairStarted { attempt: 1, of: 1 });
         let failure = Failed::of(failure, &draft);
-        let drafts = self.mended(draft, &failure, 0).await?;
+        let drafts = self.mended(draft, &failure, Notes::default()).await?;
         match self.nearest(drafts, &mut Vec::new()).await? {
             Some(checked) => Ok(self.proposal(checked, Vec::new())),
             None => {
@@ -229,27 +236,38 @@ impl Maker<'_> {
     /// one passes. Otherwise the draft as the plan had it: a repair that does not help is only more to
     /// read. Where that draft changes nothing, it is the repair with which the most tests pass.
     ///
-    /// A repair after which more tests pass is gone on from, and does not count. After one that gains
-    /// nothing the next forgets the answer before: a small model that is sure of a mistake keeps it whatever
-    /// the check says. Where there was no draft to forget, the same is asked again, and more freely.
+    /// A repair after which more tests pass is gone on from, and does not count. After one of a draft that gains
+    /// nothing, the next forgets the answer before: a small model that is sure of a mistake keeps it whatever the
+    /// check says. What fails in the tree itself is written anew and corrected in turns.
     async fn repaired(&self, original: Checked) -> Result<Checked, Stop> {
-        let mut of = self.desk.tries.repairs;
+        let is_tree = original.patch.is_empty();
+        let mut of = self.desk.tries.repairs.saturating_mul(if is_tree { WAYS } else { 1 });
         let most = of.saturating_mul(MOST_GAINS);
         let mut tried = vec![original.patch.digest()];
         let mut latest: Option<Checked> = None;
-        let is_tree = original.patch.is_empty();
-        let (mut attempt, mut vain, mut goes_on) = (0, 0, true);
+        let (mut attempt, mut goes_on) = (0, true);
+        let mut examples: Vec<String> = Vec::new();
         while attempt < of && latest.as_ref().is_none_or(|latest| latest.passed() == Some(false)) {
             let from = latest.as_ref().unwrap_or(&original);
             let Some(failed) = from.checks.iter().find(|check| !check.result.passed) else { break };
             attempt += 1;
             self.desk.events.emit(Event::RepairStarted { attempt, of });
             let failure = Failed::of(failed, &from.draft);
+            examples.extend(
+                failure.examples.iter().filter(|line| !examples.contains(line)).cloned().collect::<Vec<_>>(),
+            );
+            examples.truncate(MOST_EXAMPLES);
+            let notes = Notes { examples: examples.clone(), ..Notes::default() };
             let draft = from.draft.clone();
             let done = match goes_on {
-                true => self.mended(draft, &failure, 0).await,
-                false if is_tree => self.mended(draft, &failure, DRAWN + vain).await,
-                false => self.afresh(draft, &failure, attempt + 1).await,
+                _ if is_tree => {
+                    // Asked for much the same again, it is asked more freely.
+                    let variation = if attempt > 2 { DRAWN + (attempt - 1) / 2 } else { 0 };
+                    let notes = Notes { anew: attempt % 2 == 1, variation, ..notes };
+                    self.mended(draft, &failure, notes).await
+                }
+                true => self.mended(draft, &failure, Notes::default()).await,
+                false => self.afresh(draft, &failure, Notes { variation: attempt + 1, ..notes }).await,
             };
             let drafts = match done {
                 // What there is already is not lost with a server that fails now.
@@ -265,8 +283,7 @@ impl Maker<'_> {
             if gains && of < most {
                 of += 1;
             }
-            vain = if gains { 0 } else { vain + 1 };
-            goes_on = gains || !goes_on && !is_tree;
+            goes_on = gains || !goes_on;
             let is_of_use = |checked: &Checked| {
                 checked.passed() != Some(false) || gains || !is_tree && checked.tests() >= before
             };
@@ -308,21 +325,20 @@ impl Maker<'_> {
     }
 
     /// Does the steps again that a failing check speaks of, on the lines as they are.
-    async fn mended(&self, draft: Draft, failure: &Failed, variation: u32) -> Result<Vec<Draft>, Stop> {
+    async fn mended(&self, draft: Draft, failure: &Failed, notes: Notes) -> Result<Vec<Draft>, Stop> {
         let steps: Vec<u32> =
             self.spoken_of(&failure.essence).into_iter().map(|(number, _)| number).collect();
-        let notes = Notes { failure: failure.told.clone(), variation, ..Notes::default() };
-        self.done_again(draft, &steps, notes).await
+        self.done_again(draft, &steps, Notes { failure: failure.told.clone(), ..notes }).await
     }
 
     /// Does them again as if they had not been done. A file's other steps go with it.
-    async fn afresh(&self, mut draft: Draft, failure: &Failed, variation: u32) -> Result<Vec<Draft>, Stop> {
+    async fn afresh(&self, mut draft: Draft, failure: &Failed, notes: Notes) -> Result<Vec<Draft>, Stop> {
         let files: BTreeSet<&str> =
             self.spoken_of(&failure.essence).into_iter().map(|(_, step)| step.file.as_str()).collect();
         files.iter().for_each(|file| draft.overlay.take_back(file));
         let steps = self.steps_of(|step| files.contains(step.file.as_str()));
         let steps: Vec<u32> = steps.into_iter().map(|(number, _)| number).collect();
-        self.done_again(draft, &steps, Notes { variation, ..Notes::default() }).await
+        self.done_again(draft, &steps, notes).await
     }
 
     /// The steps that a check's output names, or any, if it names none: few, and the last first, since the

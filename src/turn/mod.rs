@@ -5,6 +5,7 @@
 //! tree. Everything before the approval can be cancelled at any await; apply is never cancelled once
 //! it began.
 
+mod anew;
 mod checks;
 mod code;
 mod evidence;

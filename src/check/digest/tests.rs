@@ -88,6 +88,15 @@ fn unittest_says_what_stood_in_variables_and_after_what() {
 }
 
 #[test]
+fn what_must_hold_is_told_without_what_came() {
+    assert_eq!(
+        must_hold("a: `f(1)` gave [\n], but it must give 2, after `x`"),
+        "a: `f(1)` must give 2, after `x`"
+    );
+    assert_eq!(must_hold("`f(1)` raised TypeError: no"), "`f(1)` raised TypeError: no");
+}
+
+#[test]
 fn pytest_too() {
     let output = "_________ test_plus __________\n\n    def test_plus():\n>       assert plus(1, 2) == 3\nE       assert -1 == 3\nE        +  where -1 = plus(1, 2)\n\ntest_a.py:4: AssertionError\n_________ test_none __________\n\n>       plus(None, 1)\n\na.py:2: \nE       TypeError: unsupported operand\n=== short test summary info ===\n";
     let expected =

@@ -1,0 +1,84 @@
+//! What is shown of a file to who shall write functions of it anew: their heads without their bodies. A small
+//! model that sees a wrong answer writes it again, whatever it is told about it. Pure.
+
+use std::collections::BTreeSet;
+
+use countersign_index::lang;
+
+use crate::edit::grammar::{self, Begins};
+
+/// Longer files are not written whole for a function or two.
+const MOST_LINES: usize = 80;
+
+/// How functions of a language begin, how the line ends behind which their body stands, and what stands for one.
+const LANGUAGES: [(&str, &[&str], char, &str); 6] = [
+    ("python", &["def ", "async def "], ':', "pass"),
+    ("rust", &["fn "], '{', "todo!()"),
+    ("go", &["func "], '{', "panic(\"to do\")"),
+    ("javascript", &["function "], '{', "throw new Error(\"to do\");"),
+    ("typescript", &["function "], '{', "throw new Error(\"to do\");"),
+    ("tsx", &["function "], '{', "throw new Error(\"to do\");"),
+];
+
+/// The text without the bodies of the functions that these failures name; `None` if there are none, or the file
+/// is long, or has tests in it.
+pub(super) fn without_bodies(path: &str, text: &str, failures: &str) -> Option<String> {
+    let language = lang::for_file(path, text)?.name;
+    let (_, heads, opens, body) = LANGUAGES.iter().find(|(name, ..)| *name == language)?;
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.len() > MOST_LINES || text.contains("#[test]") {
+        return None;
+    }
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let named: BTreeSet<&str> = failures.split(|c| !is_word(c)).collect();
+    let is_head = |line: &str| {
+        let head = heads.iter().find_map(|head| line.split_once(head));
+        // What may stand before it: `pub(crate) async `, `export `.
+        head.is_some_and(|(before, _)| before.chars().all(|c| c.is_ascii_lowercase() || " \t()".contains(c)))
+    };
+    let (mut new, mut at, mut elided) = (String::new(), 0, false);
+    for one in grammar::definitions(path, text) {
+        let mut own = one.lines.clone().skip_while(|line| grammar::begins(lines[*line]) != Begins::Code);
+        let head = own.next().filter(|line| is_head(lines[*line]) && named.contains(one.name.as_str()));
+        let open = head
+            .and_then(|head| (head..one.lines.end).find(|line| lines[*line].trim_end().ends_with(*opens)));
+        let end = one.lines.end - usize::from(*opens == '{');
+        let Some(open) = open.filter(|open| one.lines.start >= at && open + 1 < end) else { continue };
+        lines[at..=open].iter().for_each(|line| new.extend([line, "\n"]));
+        let indent = lines[open + 1].len() - lines[open + 1].trim_start().len();
+        new.extend([&lines[open + 1][..indent], body, "\n"]);
+        (at, elided) = (end, true);
+    }
+    lines[at..].iter().for_each(|line| new.extend([line, "\n"]));
+    elided.then_some(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_that_failures_name_lose_their_bodies() {
+        let python = "import re\n\n\nclass School:\n    def __init__(self):\n        self.names = []\n\n    @property\n    def added(\n        self,\n    ):\n        \"\"\"Says it.\"\"\"\n        return 1\n\n\ndef other():\n    return 2\n";
+        let expected = "import re\n\n\nclass School:\n    def __init__(self):\n        self.names = []\n\n    @property\n    def added(\n        self,\n    ):\n        pass\n\n\ndef other():\n    return 2\n";
+        let failures = "`school.added()` gave 1, but it must give 2, after `school = School()`";
+        assert_eq!(without_bodies("a.py", python, failures).as_deref(), Some(expected));
+        let rust = "/// A sum.\npub fn sum(of: &[i32]) -> i32 {\n    let x = 1;\n    x\n}\n\nstruct A;\nimpl A {\n    pub(crate) fn b(&self) -> i32 {\n        2\n    }\n}\n";
+        let expected = "/// A sum.\npub fn sum(of: &[i32]) -> i32 {\n    todo!()\n}\n\nstruct A;\nimpl A {\n    pub(crate) fn b(&self) -> i32 {\n        todo!()\n    }\n}\n";
+        assert_eq!(without_bodies("a.rs", rust, "sums: `sum(&[A.b()])` gave 1").as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn nothing_is_hidden_where_that_would_lose_something() {
+        let long = format!("def f():\n    return 1\n{}", "x = 1\n".repeat(80));
+        for (path, text) in [
+            ("a.py", long.as_str()),
+            ("a.py", "def g():\n    return 1\n"),
+            ("a.py", "def f(): return 1\n"),
+            ("a.rs", "fn f() {\n    g();\n}\n#[test]\nfn t() {\n    f();\n}\n"),
+            ("a.txt", "f\n"),
+        ] {
+            assert_eq!(without_bodies(path, text, "`f()` gave 1"), None, "{text}");
+        }
+    }
+}
