@@ -143,6 +143,33 @@ fn a_told_failure_that_a_check_shows_is_repaired_by_it() {
     assert!(other.read("greeter/cli.py").contains("\"2.0\""));
 }
 
+/// A model that sees a wrong answer gives it again, so it sees what has to hold in its place.
+#[test]
+fn what_fails_in_the_tree_is_written_anew_and_corrected_in_turns() {
+    let told = "mend it\nFAIL: test_version (tests.Test.test_version)\n\nKeep describe as it is.";
+    let check = "grep -q 2.0 greeter/cli.py && exit 0\ncat <<'END'\nFAIL: test_version (tests.Test.test_version)\nTraceback (most recent call last):\n  File \"tests.py\", line 3, in test_version\n    self.assertEqual(version(), \"2.0\")\nAssertionError: '1.0' != '2.0'\nEND\nexit 1\n";
+    let place = Place::new(&[GREETER, &[("check.sh", check)]].concat());
+    let whole = |version: &str| {
+        let text = place.read("greeter/cli.py").replace("\"1.0\"", &format!("\"{version}\""));
+        json!({"role": "coder", "text": format!("greeter/cli.py\n```\n{text}```\n")})
+    };
+    let mut anew = whole("1.5");
+    anew["expect"] = json!([
+        "mend it\n\nKeep describe as it is.\n\nThese must hold",
+        "- `version()` must give '2.0'\n",
+        "def version():\n    pass\n",
+        "return usage() + version()",
+    ]);
+    let mut corrected = from_to("1.0", "1.6");
+    corrected["expect"] =
+        json!(["- `version()` gave '1.0', but it must give '2.0'\n", "    return \"1.0\"\n"]);
+    let mut again = whole("2.0");
+    again["expect"] = json!("def version():\n    pass\n");
+    let script = [planned(), anew, corrected, again];
+    place.run_json(&script, &["--check", "sh check.sh", told], accept_all).exits(0);
+    assert!(place.read("greeter/cli.py").contains("\"2.0\""));
+}
+
 /// A repair that helps is more than nothing.
 #[test]
 fn where_no_repair_passes_the_nearest_is_offered() {

@@ -32,7 +32,11 @@ pub fn without_failures(request: &str) -> String {
     let mut after_blank = true;
     for line in request.lines() {
         let plain = line.trim_end();
+        let was_within = within;
         within = begins_a_failure(plain) || within && !(after_blank && is_prose(plain));
+        if was_within && !within && kept.last().is_some_and(|last| !last.is_empty()) {
+            kept.push("");
+        }
         after_blank = plain.is_empty();
         let repeats_blank = plain.is_empty() && kept.last().is_none_or(|last| last.is_empty());
         if !within && !repeats_blank && !CHATTERS.is_match(plain) {

@@ -21,7 +21,8 @@ pub struct RunArgs {
     /// Carry the plan out N times and offer the best result: its check passes, it is small [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
     pub candidates: Option<u32>,
-    /// How often the Coder is asked again for a check that failed, before you are asked [default: 3]
+    /// How often the Coder is asked again for a check that failed, before you are asked; what fails in the
+    /// tree already is repaired in two ways, so often each [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=8))]
     pub repairs: Option<u32>,
     /// Run no checks
