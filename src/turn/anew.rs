@@ -38,11 +38,12 @@ pub(super) fn without_bodies(path: &str, text: &str, failures: &str) -> Option<S
     };
     let (mut new, mut at, mut elided) = (String::new(), 0, false);
     for one in grammar::definitions(path, text) {
-        let mut own = one.lines.clone().skip_while(|line| grammar::begins(lines[*line]) != Begins::Code);
+        let last = one.lines.end.min(lines.len());
+        let mut own =
+            (one.lines.start..last).skip_while(|line| grammar::begins(lines[*line]) != Begins::Code);
         let head = own.next().filter(|line| is_head(lines[*line]) && named.contains(one.name.as_str()));
-        let open = head
-            .and_then(|head| (head..one.lines.end).find(|line| lines[*line].trim_end().ends_with(*opens)));
-        let end = one.lines.end - usize::from(*opens == '{');
+        let open = head.and_then(|head| (head..last).find(|line| lines[*line].trim_end().ends_with(*opens)));
+        let end = last - usize::from(*opens == '{');
         let Some(open) = open.filter(|open| one.lines.start >= at && open + 1 < end) else { continue };
         lines[at..=open].iter().for_each(|line| new.extend([line, "\n"]));
         let indent = lines[open + 1].len() - lines[open + 1].trim_start().len();

@@ -253,9 +253,11 @@ impl Maker<'_> {
             attempt += 1;
             self.desk.events.emit(Event::RepairStarted { attempt, of });
             let failure = Failed::of(failed, &from.draft);
-            examples.extend(
-                failure.examples.iter().filter(|line| !examples.contains(line)).cloned().collect::<Vec<_>>(),
-            );
+            for line in &failure.examples {
+                if !examples.contains(line) {
+                    examples.push(line.clone());
+                }
+            }
             examples.truncate(MOST_EXAMPLES);
             let notes = Notes { examples: examples.clone(), ..Notes::default() };
             let draft = from.draft.clone();
@@ -263,7 +265,9 @@ impl Maker<'_> {
                 _ if is_tree => {
                     // Asked for much the same again, it is asked more freely.
                     let variation = if attempt > 2 { DRAWN + (attempt - 1) / 2 } else { 0 };
-                    let notes = Notes { anew: attempt % 2 == 1, variation, ..notes };
+                    // Without an example, what is hidden could not be written again.
+                    let anew = attempt % 2 == 1 && !examples.is_empty();
+                    let notes = Notes { anew, variation, ..notes };
                     self.mended(draft, &failure, notes).await
                 }
                 true => self.mended(draft, &failure, Notes::default()).await,
