@@ -11,30 +11,29 @@ use crate::edit::grammar::{self, Begins};
 const MOST_LINES: usize = 80;
 
 /// How functions of a language begin, how the line ends behind which their body stands, and what stands for one.
-const LANGUAGES: [(&str, &[&str], char, &str); 6] = [
-    ("python", &["def ", "async def "], ':', "pass"),
-    ("rust", &["fn "], '{', "todo!()"),
-    ("go", &["func "], '{', "panic(\"to do\")"),
-    ("javascript", &["function "], '{', "throw new Error(\"to do\");"),
-    ("typescript", &["function "], '{', "throw new Error(\"to do\");"),
-    ("tsx", &["function "], '{', "throw new Error(\"to do\");"),
+const LANGUAGES: [(&str, &str, char, &str); 6] = [
+    ("python", "def ", ':', "pass"),
+    ("rust", "fn ", '{', "todo!()"),
+    ("go", "func ", '{', "panic(\"to do\")"),
+    ("javascript", "function ", '{', "throw new Error(\"to do\");"),
+    ("typescript", "function ", '{', "throw new Error(\"to do\");"),
+    ("tsx", "function ", '{', "throw new Error(\"to do\");"),
 ];
 
 /// The text without the bodies of the functions that these failures name; `None` if there are none, or the file
 /// is long, or has tests in it.
 pub(super) fn without_bodies(path: &str, text: &str, failures: &str) -> Option<String> {
     let language = lang::for_file(path, text)?.name;
-    let (_, heads, opens, body) = LANGUAGES.iter().find(|(name, ..)| *name == language)?;
+    let (_, function, opens, body) = LANGUAGES.iter().find(|(name, ..)| *name == language)?;
     let lines: Vec<&str> = text.lines().collect();
     if lines.len() > MOST_LINES || text.contains("#[test]") {
         return None;
     }
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let named: BTreeSet<&str> = failures.split(|c| !is_word(c)).collect();
+    let named: BTreeSet<&str> = failures.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
     let is_head = |line: &str| {
-        let head = heads.iter().find_map(|head| line.split_once(head));
         // What may stand before it: `pub(crate) async `, `export `.
-        head.is_some_and(|(before, _)| before.chars().all(|c| c.is_ascii_lowercase() || " \t()".contains(c)))
+        line.split_once(function)
+            .is_some_and(|(before, _)| before.chars().all(|c| c.is_ascii_lowercase() || " \t()".contains(c)))
     };
     let (mut new, mut at, mut elided) = (String::new(), 0, false);
     for one in grammar::definitions(path, text) {

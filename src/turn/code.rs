@@ -220,8 +220,9 @@ impl Work<'_> {
                 // They speak of a form that is not asked for any more.
                 reasons.clear();
             }
-            let hides = format == EditFormat::Whole && anew.is_some();
-            let fails = (is_told_of_failure || !self.notes.failure.is_empty() || unchanged > 0) && !hides;
+            let heads = anew.as_deref().filter(|_| format == EditFormat::Whole);
+            let failure = if heads.is_some() { String::new() } else { self.notes.failure.clone() };
+            let fails = heads.is_none() && (is_told_of_failure || !failure.is_empty() || unchanged > 0);
             let layout = match format {
                 EditFormat::SearchReplace if !self.desk.holds_blocks => None,
                 _ => layout::of(format, &step.file, &text, &regions, fails),
@@ -233,17 +234,14 @@ impl Work<'_> {
                     false => step.clone(),
                 },
                 format,
-                regions: shown(&regions, format, anew.as_deref().filter(|_| hides).unwrap_or(&text), step),
+                regions: shown(&regions, format, heads.unwrap_or(&text), step),
                 // Who is held to blocks has no place for words.
                 diagnose: fails && !matches!(layout, Some(Layout::Blocks(_))),
                 layout,
                 reasons: std::mem::take(&mut reasons),
-                failure: if hides { String::new() } else { self.notes.failure.clone() },
-                // Who is shown what fails reads them there.
-                examples: match hides || self.notes.failure.is_empty() {
-                    true => self.notes.examples.clone(),
-                    false => Vec::new(),
-                },
+                // Who is told what fails reads them there.
+                examples: if failure.is_empty() { self.notes.examples.clone() } else { Vec::new() },
+                failure,
                 in_short: in_short.clone(),
                 feedback: self.notes.feedback.clone(),
                 variation,

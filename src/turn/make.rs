@@ -247,7 +247,7 @@ impl Maker<'_> {
         let mut latest: Option<Checked> = None;
         let (mut attempt, mut goes_on) = (0, true);
         let mut examples: Vec<String> = Vec::new();
-        while attempt < of && latest.as_ref().is_none_or(|latest| latest.passed() == Some(false)) {
+        while attempt < of {
             let from = latest.as_ref().unwrap_or(&original);
             let Some(failed) = from.checks.iter().find(|check| !check.result.passed) else { break };
             attempt += 1;

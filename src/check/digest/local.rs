@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::statement::{self, unquoted};
+use super::statement::{self, is_word, unquoted};
 
 /// Longest statement that comes of it, in bytes. One that would be longer stays as it is written.
 const LONGEST: usize = 300;
@@ -50,12 +50,12 @@ pub(super) fn history(text: &str, line: usize) -> Option<String> {
     let before = before(text, line);
     let mut calls = unquoted(&told)?.into_iter().filter(|(_, _, c)| *c == '.').map(|(at, ..)| at);
     let called = calls.find_map(|at| {
-        let name = told[..at].rsplit(|c: char| !c.is_alphanumeric() && c != '_').next()?;
+        let name = told[..at].rsplit(|c| !is_word(c)).next()?;
         let is_set = |statement: &String| set(statement).is_some_and(|(set, _)| set == name);
         (!name.is_empty() && before.iter().any(is_set)).then_some(name)
     })?;
     let speaks_of_it = |statement: &&String| {
-        let mut words = statement.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let mut words = statement.split(|c| !is_word(c));
         words.any(|word| word == called) && !statement.contains("assert")
     };
     let done: Vec<String> =
@@ -80,7 +80,6 @@ fn before(text: &str, line: usize) -> Vec<String> {
 /// With the value of each variable that has one, one level deep.
 fn inlined(told: &str, before: &[String]) -> String {
     let Some(characters) = unquoted(told) else { return told.to_owned() };
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let (mut new, mut from, mut next) = (String::new(), 0, 0);
     for (at, earlier, c) in characters {
         if at < next || !(c.is_alphabetic() || c == '_') || is_word(earlier) || ".:".contains(earlier) {

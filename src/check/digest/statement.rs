@@ -116,9 +116,13 @@ pub(super) fn is_value(text: &str) -> bool {
 
 /// Whether a name stands before a bracket, outside of quotations.
 pub(super) fn has_call(text: &str) -> bool {
-    let is_call =
-        |(_, before, c): &(usize, char, char)| *c == '(' && (before.is_alphanumeric() || *before == '_');
+    let is_call = |(_, before, c): &(usize, char, char)| *c == '(' && is_word(*before);
     unquoted(text).is_some_and(|characters| characters.iter().any(is_call))
+}
+
+/// Whether a character may stand in a name.
+pub(super) fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 /// The parts between commas that stand in no bracket and no quotation; `None` if one is left open.

@@ -21,19 +21,10 @@ pub(super) fn head(fenced: &Fenced) -> String {
 /// Every rule ends in the rule that goes on, so that llama.cpp's stacks do not grow.
 pub(super) fn gbnf(fenced: &Fenced) -> String {
     let mut rules = Rules::default();
-    rules.add("root", &[if fenced.words { "line0".to_owned() } else { "head".to_owned() }]);
-    // At the beginning of a line, and in one, behind so many.
-    for spaces in (0..MOST_SPACES).take_while(|_| fenced.words) {
-        let goes_on = format!(r#"" " said{}"#, spaces + 1);
-        let ends = format!(r#""\n" line{}"#, spaces + 1);
-        let line = ["head".to_owned(), ends.clone(), goes_on.clone(), format!(r"[^`\n ] said{spaces}")];
-        rules.add(&format!("line{spaces}"), &line);
-        rules.add(&format!("said{spaces}"), &[format!(r"[^ \n] said{spaces}"), goes_on, ends]);
-    }
     if fenced.words {
-        rules.add(&format!("line{MOST_SPACES}"), &["head".to_owned()]);
-        // Who may write on here, only without a space, does so to the end of all limits.
-        rules.add(&format!("said{MOST_SPACES}"), &[r#""\n" head"#.to_owned()]);
+        words(&mut rules);
+    } else {
+        rules.add("root", &["head".to_owned()]);
     }
     rules.add("head", &[format!("{} info", literal(&head(fenced)))]);
     let ended = || r#""\n" code"#.to_owned();
@@ -43,6 +34,22 @@ pub(super) fn gbnf(fenced: &Fenced) -> String {
     rules.add("tick", &[ended(), r"[^`\n] rest".to_owned(), r#""`" ticks"#.to_owned()]);
     rules.add("ticks", &[ended(), r"[^`\n] rest".to_owned(), r#""`""#.to_owned()]);
     rules.text
+}
+
+/// So many words before the head.
+fn words(rules: &mut Rules) {
+    rules.add("root", &["line0".to_owned()]);
+    // At the beginning of a line, and in one, behind so many.
+    for spaces in 0..MOST_SPACES {
+        let goes_on = format!(r#"" " said{}"#, spaces + 1);
+        let ends = format!(r#""\n" line{}"#, spaces + 1);
+        let line = ["head".to_owned(), ends.clone(), goes_on.clone(), format!(r"[^`\n ] said{spaces}")];
+        rules.add(&format!("line{spaces}"), &line);
+        rules.add(&format!("said{spaces}"), &[format!(r"[^ \n] said{spaces}"), goes_on, ends]);
+    }
+    rules.add(&format!("line{MOST_SPACES}"), &["head".to_owned()]);
+    // Who may write on here, only without a space, does so to the end of all limits.
+    rules.add(&format!("said{MOST_SPACES}"), &[r#""\n" head"#.to_owned()]);
 }
 
 /// One terminal, since the name of a file could begin a line of words as well.
