@@ -145,7 +145,7 @@ fn a_told_failure_that_a_check_shows_is_repaired_by_it() {
 
 /// A model that sees a wrong answer gives it again, so it sees what has to hold in its place.
 #[test]
-fn what_fails_in_the_tree_is_written_anew_and_corrected_in_turns() {
+fn what_fails_in_the_tree_is_written_anew_twice_and_then_corrected() {
     let told = "mend it\nFAIL: test_version (tests.Test.test_version)\n\nKeep describe as it is.";
     let check = "grep -q 2.0 greeter/cli.py && exit 0\ncat <<'END'\nFAIL: test_version (tests.Test.test_version)\nTraceback (most recent call last):\n  File \"tests.py\", line 3, in test_version\n    self.assertEqual(version(), \"2.0\")\nAssertionError: '1.0' != '2.0'\nEND\nexit 1\n";
     let place = Place::new(&[GREETER, &[("check.sh", check)]].concat());
@@ -160,14 +160,32 @@ fn what_fails_in_the_tree_is_written_anew_and_corrected_in_turns() {
         "def version():\n    pass\n",
         "return usage() + version()",
     ]);
-    let mut corrected = from_to("1.0", "1.6");
+    let mut again = whole("1.6");
+    again["expect"] = json!("def version():\n    pass\n");
+    let mut corrected = from_to("1.0", "2.0");
     corrected["expect"] =
         json!(["- `version()` gave '1.0', but it must give '2.0'\n", "    return \"1.0\"\n"]);
-    let mut again = whole("2.0");
-    again["expect"] = json!("def version():\n    pass\n");
-    let script = [planned(), anew, corrected, again];
+    let script = [planned(), anew, again, corrected];
     place.run_json(&script, &["--check", "sh check.sh", told], accept_all).exits(0);
     assert!(place.read("greeter/cli.py").contains("\"2.0\""));
+}
+
+/// A test that does not compile says by its text alone what it asks for.
+#[test]
+fn what_does_not_compile_is_written_anew_by_what_its_tests_state() {
+    let told = "mend it, the build fails\nwarning: unused variable: `x`\n --> src/lib.rs:2:9\n";
+    let check = "grep -q 'of . 2' src/lib.rs && exit 0\ncat <<'END'\nwarning: unused variable: `x`\n --> src/lib.rs:2:9\n\nerror[E0308]: mismatched types\n --> src/lib.rs:3:5\n\nerror: could not compile `a` (lib) due to 1 previous error\nEND\nexit 101\n";
+    let lib = "pub fn double(of: i32) -> i32 {\n    let x = of;\n    \"\"\n}\n";
+    let tests = "use a::double;\n\n#[test]\nfn doubles() {\n    let expected = 6;\n    assert_eq!(double(3), expected);\n}\n";
+    let place = Place::new(&[("check.sh", check), ("src/lib.rs", lib), ("tests/double.rs", tests)]);
+    let anew = json!({
+        "role": "coder",
+        "expect": ["mend it, the build fails\n", "- doubles: `double(3)` must give 6\n", "    todo!()\n}\n"],
+        "text": "src/lib.rs\n```\npub fn double(of: i32) -> i32 {\n    of * 2\n}\n```\n",
+    });
+    let script = [plan(&[("edit", "src/lib.rs", "double", "mend it")]), anew];
+    place.run_json(&script, &["--check", "sh check.sh", told], accept_all).exits(0);
+    assert!(place.read("src/lib.rs").contains("of * 2"));
 }
 
 /// A repair that helps is more than nothing.

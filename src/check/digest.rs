@@ -8,7 +8,10 @@
 mod local;
 mod python;
 mod rust;
+mod stated;
 mod statement;
+
+pub use stated::stated;
 
 use statement::Compared;
 
@@ -20,6 +23,8 @@ const LONGEST: usize = 400;
 /// What stands between a call and what came of it, and between that and what has to come.
 const GAVE: &str = " gave ";
 const MUST_GIVE: &str = ", but it must give ";
+/// What stands between them where nothing came of it.
+const MUST: &str = " must give ";
 
 /// The text of a file of the tree, if there is such a file.
 pub type Source<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -44,14 +49,14 @@ pub fn digest(output: &str, source: &Source<'_>) -> Vec<String> {
 /// A line of a digest without what came: what has to hold, for who has not seen what gave it.
 pub fn must_hold(line: &str) -> String {
     match line.split_once(GAVE).and_then(|(code, rest)| Some((code, rest.split_once(MUST_GIVE)?.1))) {
-        Some((code, expected)) => format!("{code} must give {expected}"),
+        Some((code, expected)) => format!("{code}{MUST}{expected}"),
         None => line.to_owned(),
     }
 }
 
 /// A line for a comparison of these two values, if it is known which of them came from the code.
 fn gave(compared: Option<Compared>, values: Option<(&str, &str)>) -> Option<String> {
-    let (Compared { code, is_first }, (first, second)) = (compared?, values?);
+    let (Compared { code, is_first, .. }, (first, second)) = (compared?, values?);
     let (found, expected) = if is_first { (first, second) } else { (second, first) };
     Some(format!("`{code}`{GAVE}{found}{MUST_GIVE}{expected}"))
 }

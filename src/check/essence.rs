@@ -48,6 +48,9 @@ const FORMS: [(&str, &str); 14] = [
 /// Lines that begin like a failure and only count them.
 const SUMMARIES: &str = r"^error: (could not compile|test failed|aborting due|\d+ targets? failed)";
 
+/// How rustc begins to tell a warning. The next line says where.
+const WARNINGS: &str = r"^warning(\[\S+\])?: ";
+
 /// The last of these ends the essence.
 const VERDICTS: &str = r"^(test result: FAILED|FAILED \(|\d+ (failed|error)|={3,} .*\d+ (failed|error).* ={3,}$|\s*Tests:?\s.*failed|error: could not compile|FAIL\t|\d+ errors?$)";
 
@@ -63,6 +66,7 @@ const FRAME: &str = r#"^(  File ".+", line \d+|\S+\.py:\d+: in |\s+at \S|\t/\S+\
 struct Patterns {
     forms: Vec<Form>,
     summary: Regex,
+    warning: Regex,
     verdict: Regex,
     noise: Regex,
     foreign: Regex,
@@ -75,6 +79,7 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
     Patterns {
         forms: FORMS.iter().map(|(begin, end)| Form { begin: regex(begin), end: regex(end) }).collect(),
         summary: regex(SUMMARIES),
+        warning: regex(WARNINGS),
         verdict: regex(VERDICTS),
         noise: regex(NOISE),
         foreign: regex(FOREIGN),
@@ -117,17 +122,37 @@ pub(super) fn begins_a_failure(line: &str) -> bool {
     PATTERNS.forms.iter().any(|form| form.begin.is_match(line))
 }
 
-/// Whether a text has a failure in it that a tool told.
-pub fn tells_a_failure(text: &str) -> bool {
-    text.lines().any(|line| begins_a_failure(line.trim_end()))
+/// Whether a compiler begins to tell a warning with the first of these lines.
+pub(super) fn begins_a_warning(lines: &[&str]) -> bool {
+    let [first, second, ..] = lines else { return false };
+    PATTERNS.warning.is_match(first) && second.trim_start().starts_with("--> ")
 }
 
-/// Whether a text quotes a failure that is in an output: one of the lines by which tools begin to tell it.
+/// Whether a text has a failure in it that a tool told; or warnings alone, in words that speak of a failure: a
+/// paste is cut where it is long, and compilers tell their warnings first.
+pub fn tells_a_failure(text: &str) -> bool {
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.iter().any(|line| begins_a_failure(line))
+        || (0..lines.len()).any(|at| begins_a_warning(&lines[at..]))
+            && super::paste::speaks_of_a_failure(text)
+}
+
+/// Whether a text quotes a failure that is in an output: one of the lines by which tools begin to tell it, or a
+/// warning.
 pub fn tells_the_same(text: &str, output: &str) -> bool {
-    let told: HashSet<&str> = text.lines().map(str::trim_end).filter(|line| begins_a_failure(line)).collect();
+    let told = messages(text);
+    messages(output).iter().any(|line| told.contains(line))
+}
+
+/// The lines by which tools begin to tell something.
+fn messages(text: &str) -> HashSet<&str> {
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     // Python's traceback begins with the same words whatever failed.
-    let is_shared = |line: &&str| !line.starts_with("Traceback ") && told.contains(line);
-    output.lines().map(str::trim_end).any(|line| is_shared(&line))
+    let begins = |at: &usize| {
+        begins_a_failure(lines[*at]) && !lines[*at].starts_with("Traceback ")
+            || begins_a_warning(&lines[*at..])
+    };
+    (0..lines.len()).filter(begins).map(|at| lines[at]).collect()
 }
 
 /// Whether a command says that something was not permitted to it.
@@ -255,6 +280,10 @@ mod tests {
         assert!(tells_a_failure(pasted));
         assert!(tells_a_failure("fix it\nerror[E0308]: mismatched types\n --> src/lib.rs:3:5"));
         assert!(!tells_a_failure("print an error: the file is missing, and a traceback with --verbose"));
+        let warning = "warning: unused variable: `x`\n --> src/lib.rs:3:5\n";
+        assert!(tells_a_failure(&format!("The tests fail.\n\n{warning}")));
+        assert!(!tells_a_failure(&format!("I do not want to see this.\n\n{warning}")));
+        assert!(!tells_a_failure("The tests fail.\nwarning: they are slow\n"));
     }
 
     #[test]
@@ -263,6 +292,9 @@ mod tests {
         assert!(tells_the_same("mend\nFAIL: test_a (t.T.test_a)\n", output));
         assert!(!tells_the_same("FAIL: test_b (t.T.test_b)\nTraceback (most recent call last):", output));
         assert!(!tells_the_same("mend test_a", output));
+        let warning = "warning: unused variable: `x`\n --> src/lib.rs:3:5\n";
+        assert!(tells_the_same(warning, &format!("{warning}\nerror[E0308]: mismatched types\n")));
+        assert!(!tells_the_same("warning: unused variable: `x`", warning));
     }
 
     #[test]

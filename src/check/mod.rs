@@ -47,11 +47,11 @@ pub mod supervise;
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
-pub use digest::{digest, must_hold};
+pub use digest::{digest, must_hold, stated};
 pub use essence::{essence, tells_a_denial, tells_a_failure, tells_the_same};
 pub use paste::without_failures;
 pub use run::{Limits, Place, Ran, Runner};
-pub use select::select;
+pub use select::{select, tests_of};
 
 /// Longest run of a check unless it says otherwise. Builds of a large workspace fit; a hanging test
 /// does not hang us.

@@ -6,12 +6,12 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::essence::begins_a_failure;
+use super::essence::{begins_a_failure, begins_a_warning};
 
 /// Lines of test runners around their failures.
 const CHATTER: &str = concat!(
     r"^([.FEsxuX]{2,}|running \d+ tests?|test \S+ \.\.\. \w+.*|successes:|failures:|\s+(Compiling|Running|Finished|Doc-tests) .*",
-    r"|Ran \d+ tests? in .*|test result: .*|FAILED( \(.*\))?|error: test failed.*|[=-]{10,}.*|collected \d+ items?|platform \S+ -- .*)$",
+    r"|Ran \d+ tests? in .*|warning: .* generated \d+ warnings?.*|test result: .*|FAILED( \(.*\))?|error: test failed.*|[=-]{10,}.*|collected \d+ items?|platform \S+ -- .*)$",
 );
 
 /// Lines within a failure that begin as prose does.
@@ -30,20 +30,31 @@ pub fn without_failures(request: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut within = false;
     let mut after_blank = true;
-    for line in request.lines() {
+    let lines: Vec<&str> = request.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
         let plain = line.trim_end();
+        let is_chatter = CHATTERS.is_match(plain);
         let was_within = within;
-        within = begins_a_failure(plain) || within && !(after_blank && is_prose(plain));
+        within = begins_a_failure(plain)
+            || begins_a_warning(&lines[at..])
+            || within && !(after_blank && is_prose(plain));
         if was_within && !within && kept.last().is_some_and(|last| !last.is_empty()) {
             kept.push("");
         }
-        after_blank = plain.is_empty();
+        after_blank = plain.is_empty() || is_chatter;
         let repeats_blank = plain.is_empty() && kept.last().is_none_or(|last| last.is_empty());
-        if !within && !repeats_blank && !CHATTERS.is_match(plain) {
-            kept.push(line);
+        if !within && !repeats_blank && !is_chatter {
+            kept.push(*line);
         }
     }
     kept.join("\n").trim_end().to_owned()
+}
+
+/// Whether what is said around pastes speaks of a failure.
+pub(super) fn speaks_of_a_failure(request: &str) -> bool {
+    let rest = without_failures(request).to_ascii_lowercase();
+    let mut words = rest.split(|c: char| !c.is_alphanumeric());
+    words.any(|word| word.starts_with("fail") || ["error", "errors", "broken"].contains(&word))
 }
 
 /// Whether a line begins as people write: with a letter or a mark of Markdown, and in several words.
@@ -74,6 +85,8 @@ mod tests {
         assert_eq!(without_failures(cargo), "f fails:\n\nDo not change the tests.");
         let pytest = "____ test_a ____\n\n    def test_a():\n>       assert f(1) == 2\nE       assert 1 == 2\nE        +  where 1 = f(1)\n\nt.py:4: AssertionError\n";
         assert_eq!(without_failures(pytest), "");
+        let warned = "Convert them.\n\n   Compiling x v0.1.0 (/x)\nwarning: unused variable: `base`\n  --> src/lib.rs:42:9\n   |\n42 |     let base = from;\n   |         ^^^^ help: prefix it with an underscore\n   |\n   = note: on by default\n\nwarning: `x` (lib) generated 1 warning (run `cargo f\n####\n\nFix the errors.";
+        assert_eq!(without_failures(warned), "Convert them.\n\n####\n\nFix the errors.");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub fn select(index: &Index, changed: &[&str], check: &Check) -> Option<Check> {
     }
     let tool = Tool::of(&check.argv)?;
     let tests: BTreeSet<String> =
-        concerned(index, changed).into_iter().filter(|path| !path.starts_with('-')).collect();
+        tests_of(index, changed).into_iter().filter(|path| !path.starts_with('-')).collect();
     let argv = match tool {
         Tool::Pytest => pytest(&check.argv, &tests),
         Tool::Unittest => unittest(&check.argv, &tests),
@@ -86,8 +86,8 @@ fn all_flags(words: &[&str]) -> bool {
     words.iter().all(|word| word.starts_with('-') && *word != "--")
 }
 
-/// The test files that concern the changed ones.
-fn concerned(index: &Index, changed: &[&str]) -> BTreeSet<String> {
+/// The test files that concern these files.
+pub fn tests_of(index: &Index, changed: &[&str]) -> BTreeSet<String> {
     let Ok(files) = index.files() else { return BTreeSet::new() };
     let tests: BTreeSet<&str> =
         files.iter().filter(|file| file.kind == FileKind::Test).map(|file| file.path.as_str()).collect();

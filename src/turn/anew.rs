@@ -20,8 +20,8 @@ const LANGUAGES: [(&str, &str, char, &str); 6] = [
     ("tsx", "function ", '{', "throw new Error(\"to do\");"),
 ];
 
-/// The text without the bodies of the functions that these failures name; `None` if there are none, or the file
-/// is long, or has tests in it.
+/// The text without the bodies of the functions that these failures name, or into which they point; `None` if there
+/// are none, or the file is long, or has tests in it.
 pub(super) fn without_bodies(path: &str, text: &str, failures: &str) -> Option<String> {
     let language = lang::for_file(path, text)?.name;
     let (_, function, opens, body) = LANGUAGES.iter().find(|(name, ..)| *name == language)?;
@@ -30,6 +30,7 @@ pub(super) fn without_bodies(path: &str, text: &str, failures: &str) -> Option<S
         return None;
     }
     let named: BTreeSet<&str> = failures.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let pointed: Vec<usize> = lines_of(path, failures);
     let is_head = |line: &str| {
         // What may stand before it: `pub(crate) async `, `export `.
         line.split_once(function)
@@ -40,7 +41,9 @@ pub(super) fn without_bodies(path: &str, text: &str, failures: &str) -> Option<S
         let last = one.lines.end.min(lines.len());
         let mut own =
             (one.lines.start..last).skip_while(|line| grammar::begins(lines[*line]) != Begins::Code);
-        let head = own.next().filter(|line| is_head(lines[*line]) && named.contains(one.name.as_str()));
+        let is_meant =
+            named.contains(one.name.as_str()) || pointed.iter().any(|line| one.lines.contains(line));
+        let head = own.next().filter(|line| is_meant && is_head(lines[*line]));
         let open = head.and_then(|head| (head..last).find(|line| lines[*line].trim_end().ends_with(*opens)));
         let end = last - usize::from(*opens == '{');
         let Some(open) = open.filter(|open| one.lines.start >= at && open + 1 < end) else { continue };
@@ -51,6 +54,16 @@ pub(super) fn without_bodies(path: &str, text: &str, failures: &str) -> Option<S
     }
     lines[at..].iter().for_each(|line| new.extend([line, "\n"]));
     elided.then_some(new)
+}
+
+/// The lines of a file, from 0, that failures point to as compilers do: `src/lib.rs:3:5`.
+fn lines_of(path: &str, failures: &str) -> Vec<usize> {
+    let place = format!("{path}:");
+    let numbers = failures.split(&place).skip(1).filter_map(|rest| {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..digits].parse::<usize>().ok()?.checked_sub(1)
+    });
+    numbers.collect()
 }
 
 #[cfg(test)]
@@ -66,6 +79,10 @@ mod tests {
         let rust = "/// A sum.\npub fn sum(of: &[i32]) -> i32 {\n    let x = 1;\n    x\n}\n\nstruct A;\nimpl A {\n    pub(crate) fn b(&self) -> i32 {\n        2\n    }\n}\n";
         let expected = "/// A sum.\npub fn sum(of: &[i32]) -> i32 {\n    todo!()\n}\n\nstruct A;\nimpl A {\n    pub(crate) fn b(&self) -> i32 {\n        todo!()\n    }\n}\n";
         assert_eq!(without_bodies("a.rs", rust, "sums: `sum(&[A.b()])` gave 1").as_deref(), Some(expected));
+        let helper = "fn one() -> i32 {\n    1\n}\n\nfn two() -> i32 {\n    one(2)\n}\n";
+        let expected = "fn one() -> i32 {\n    1\n}\n\nfn two() -> i32 {\n    todo!()\n}\n";
+        let pointed = "error[E0061]: this function takes 0 arguments\n --> src/a.rs:6:5\n";
+        assert_eq!(without_bodies("src/a.rs", helper, pointed).as_deref(), Some(expected));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(super) struct Notes {
     pub failure: String,
     /// What has to hold, a line each, as tests of earlier answers said.
     pub examples: Vec<String>,
-    /// Whether the functions that `failure` names are to be written anew, by the examples; where they cannot be,
+    /// Whether the functions that `failure` and `examples` speak of are to be written anew, by the examples; where they cannot be,
     /// the lines are corrected as they are.
     pub anew: bool,
     /// What the owner said about the step's earlier change.
@@ -186,7 +186,10 @@ impl Work<'_> {
         let target = Target { step, text: &text, definitions: &definitions, fits_answer, ranked, fixed };
         let before = self.overlay.clone();
         let anew = match self.notes.anew && fits_answer {
-            true => anew::without_bodies(&step.file, &text, &self.notes.failure),
+            true => {
+                let told = format!("{}\n{}", self.notes.failure, self.notes.examples.join("\n"));
+                anew::without_bodies(&step.file, &text, &told)
+            }
             false => None,
         };
         let mut format = if anew.is_some() { EditFormat::Whole } else { target.first() };

@@ -13,6 +13,7 @@ mod format;
 mod lost;
 mod make;
 mod obvious;
+mod repair;
 mod sign;
 
 use std::sync::Arc;

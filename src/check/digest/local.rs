@@ -18,8 +18,14 @@ static ASSIGNED: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 static HEAD: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(?:pub |async |const |unsafe )*(?:fn|def) \w").expect("a built-in pattern is valid")
+    Regex::new(r"^(?:pub |async |const |unsafe )*(?:fn|def) (?P<name>\w+)")
+        .expect("a built-in pattern is valid")
 });
+
+/// The function of which a line without its indentation is the head.
+pub(super) fn function(line: &str) -> Option<&str> {
+    Some(HEAD.captures(line)?.name("name")?.as_str())
+}
 
 /// The statement that begins at a line, counted from 1, with its variables' values.
 pub(super) fn at(text: &str, line: usize) -> Option<String> {

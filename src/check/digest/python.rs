@@ -114,7 +114,7 @@ fn asserted(name: &str, call: &str, message: &str, more: &[&str]) -> String {
 
 /// What `assertCountEqual` says of elements that are there too often or not often enough.
 fn counted(call: &str, more: &[&str]) -> Option<String> {
-    let Compared { code, is_first } = statement::compared(call)?;
+    let Compared { code, is_first, .. } = statement::compared(call)?;
     let wrong: Vec<String> = more
         .iter()
         .filter_map(|line| {

@@ -56,7 +56,8 @@ fn panic(lines: &[&str], tests: Option<&str>, source: &Source<'_>) -> Option<Str
     let name = test.rsplit("::").next().unwrap_or(test);
     let body = |file: &str| statement::body(&source(file)?, name);
     let body = body(file).or_else(|| body(tests.filter(|tests| *tests != file)?));
-    let is_elsewhere = |body: &String| !call.as_ref().is_some_and(|call| body.contains(call));
+    let plain = |text: &str| text.replace(char::is_whitespace, "");
+    let is_elsewhere = |body: &String| !call.as_ref().is_some_and(|call| plain(body).contains(&plain(call)));
     Some(match body.filter(is_elsewhere) {
         Some(body) => format!("{test} does `{body}`: {told} ({file}, line {line})"),
         None => {

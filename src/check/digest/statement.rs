@@ -1,12 +1,25 @@
 //! Statements of tests, read without a grammar: enough to tell a call from the value that it must give. Pure.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 /// Lines that a statement may have.
 const LINES: usize = 12;
 
-/// Which side of a comparison is the code under test.
+/// Calls of Rust that are values if what is in them is one.
+const WRAPPERS: [&str; 4] = ["Some(", "Ok(", "Err(", "vec!["];
+
+/// A variant or a constant by its path, with what follows it.
+static VARIANT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^(?:\w+::)+[A-Z]\w*(?P<rest>.*)$").expect("a built-in pattern is valid"));
+
+/// A comparison of which one side is the code under test.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Compared {
     pub code: String,
+    /// What it must give, as it is written there.
+    pub value: String,
     pub is_first: bool,
 }
 
@@ -68,9 +81,15 @@ pub(super) fn compared(statement: &str) -> Option<Compared> {
         }
     };
     match (is_value(first), is_value(second)) {
-        (false, true) => Some(Compared { code: first.trim().to_owned(), is_first: true }),
-        (true, false) => Some(Compared { code: second.trim().to_owned(), is_first: false }),
+        (false, true) => Some(Compared::of(first, second, true)),
+        (true, false) => Some(Compared::of(second, first, false)),
         _ => None,
+    }
+}
+
+impl Compared {
+    fn of(code: &str, value: &str, is_first: bool) -> Compared {
+        Compared { code: code.trim().to_owned(), value: value.trim().to_owned(), is_first }
     }
 }
 
@@ -100,18 +119,25 @@ pub(super) fn condition(statement: &str) -> Option<(&str, bool)> {
     (is_call && !compares.iter().any(|sign| condition.contains(sign))).then_some((condition, wanted))
 }
 
-/// Whether a text is a literal, or called what is expected.
+/// Whether a text is a literal, a variant, or called what is expected.
 pub(super) fn is_value(text: &str) -> bool {
-    let text = text.trim().trim_start_matches(['&', '*']);
-    let is_named = ["expected", "want", "wanted"].contains(&text);
-    // A call has a name before its bracket; literals of lists and text do not, but for some of Rust's.
-    let wrapped = ["Some(", "Ok(", "Err(", "vec!["].iter().find_map(|head| text.strip_prefix(head));
-    let plain = wrapped.unwrap_or(text);
-    let begins =
-        plain.starts_with(['"', '\'', '[', '(', '{', '-']) || plain.starts_with(|c: char| c.is_ascii_digit());
-    is_named
-        || begins && !has_call(plain)
-        || ["True", "False", "None", "true", "false"].contains(&plain.trim_end_matches(')'))
+    let mut plain = text.trim().trim_start_matches(['&', '*']);
+    if ["expected", "want", "wanted"].contains(&plain) {
+        return true;
+    }
+    while let Some(inner) = WRAPPERS.iter().find_map(|head| plain.strip_prefix(head)) {
+        plain = inner.trim_start_matches('&');
+    }
+    let closes = |rest: &str| rest.trim_end_matches([')', ']']).is_empty();
+    if let Some(variant) = VARIANT.captures(plain) {
+        let rest = &variant["rest"];
+        return closes(rest) || rest.strip_prefix('(').is_some_and(is_value);
+    }
+    // A call has a name before its bracket; literals of lists and text do not.
+    let begins = plain.starts_with(['"', '\'', '[', '(', '{', '-', ']'])
+        || plain.starts_with(|c: char| c.is_ascii_digit());
+    begins && !has_call(plain)
+        || ["True", "False", "None", "true", "false"].contains(&plain.trim_end_matches([')', ']']))
 }
 
 /// Whether a name stands before a bracket, outside of quotations.
@@ -205,6 +231,11 @@ mod tests {
             ("assert_eq!(output, expected)", "output", true),
             ("assert f(1) == [1, (2, 3)]", "f(1)", true),
             ("assertEqual(it('don\\'t'), \"x\")", "it('don\\'t')", true),
+            ("assert_eq!(x::convert(&[1], 2), Ok(vec![5]))", "x::convert(&[1], 2)", true),
+            ("assert_eq!(f(), Ok(vec![]))", "f()", true),
+            ("assert_eq!(Err(Error::Empty), f())", "f()", false),
+            ("assert_eq!(f(), Err(x::Error::Digit(2)))", "f()", true),
+            ("assert_eq!(compare(&[1]), Comparison::Equal)", "compare(&[1])", true),
         ] {
             assert_eq!(side(statement), Some((code.to_owned(), is_first)), "{statement}");
         }
@@ -215,8 +246,10 @@ mod tests {
             "assert f()",
             "assertEqual(1, 2)",
             "assertEqual(",
-            // A name of its own is no literal.
-            "assert_eq!(Err(Error::Empty), f())",
+            "assert_eq!(Ok(vec![g()]), f())",
+            "assert_eq!(Vec::new(), f())",
+            "assert_eq!(E::Of(g()), f())",
+            "assert_eq!(Some(result), f())",
         ] {
             assert_eq!(side(unclear), None, "{unclear}");
         }
