@@ -44,6 +44,7 @@ pub mod answer;
 pub mod connect;
 pub mod measured;
 pub mod provider;
+pub mod repeats;
 pub mod weights;
 
 pub mod apply;

@@ -23,7 +23,9 @@ const LONGEST: usize = 400;
 /// What stands between a call and what came of it, and between that and what has to come.
 const GAVE: &str = " gave ";
 const MUST_GIVE: &str = ", but it must give ";
-/// What stands between them where nothing came of it.
+/// What stands between a test and its statements.
+const DOES: &str = " does `";
+/// What stands between a call and what has to come where nothing came of it.
 const MUST: &str = " must give ";
 
 /// The text of a file of the tree, if there is such a file.
@@ -46,12 +48,22 @@ pub fn digest(output: &str, source: &Source<'_>) -> Vec<String> {
     told
 }
 
-/// A line of a digest without what came: what has to hold, for who has not seen what gave it.
+/// A line of a digest without what came: what has to hold, for who has not seen what gave it. Where the code
+/// panicked, that stays: it is what must not happen again.
 pub fn must_hold(line: &str) -> String {
     match line.split_once(GAVE).and_then(|(code, rest)| Some((code, rest.split_once(MUST_GIVE)?.1))) {
         Some((code, expected)) => format!("{code}{MUST}{expected}"),
-        None => line.to_owned(),
+        None => instead(line).unwrap_or_else(|| line.to_owned()),
     }
+}
+
+/// What has to hold where a test of one statement came to something else.
+fn instead(line: &str) -> Option<String> {
+    let (test, rest) = line.split_once(DOES)?;
+    let (body, told) = rest.split_once("`: ")?;
+    let told = told.rsplit_once(" (").map_or(told, |(told, _place)| told);
+    let (code, value) = stated::asked(body.trim_end_matches(';'))?;
+    Some(format!("{test}: `{code}`{MUST}{value}, where there was: {told}"))
 }
 
 /// A line for a comparison of these two values, if it is known which of them came from the code.

@@ -18,11 +18,12 @@ struct Form {
 }
 
 /// Where a failure begins and what comes after it, by tool.
-const FORMS: [(&str, &str); 14] = [
+const FORMS: [(&str, &str); 15] = [
     // rustc: "error[E0308]: mismatched types". Blocks end with an empty line.
     (r"^error(\[E\d+\])?: ", r"^$|^(error|warning)"),
     // cargo test
     (r"^---- .+ stdout ----$", r"^(---- .+ stdout ----|failures:)$"),
+    (r"^test \S+ has been running for over \d+ seconds$", r""),
     // pytest
     (r"^_{3,} \S.* _{3,}$", r"^(_{3,} \S.* _{3,}|={3,} .+ ={3,})$"),
     // unittest
@@ -135,6 +136,15 @@ pub fn tells_a_failure(text: &str) -> bool {
     lines.iter().any(|line| begins_a_failure(line))
         || (0..lines.len()).any(|at| begins_a_warning(&lines[at..]))
             && super::paste::speaks_of_a_failure(text)
+}
+
+/// Whether a text tells of a check that did not end: to run it again would cost its whole time.
+pub fn tells_of_no_end(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim_end);
+    lines.any(|line| {
+        line.starts_with("test ") && line.contains(" has been running for over ")
+            || line.starts_with("[the check was ended: it ran longer")
+    })
 }
 
 /// Whether a text quotes a failure that is in an output: one of the lines by which tools begin to tell it, or a
@@ -284,6 +294,10 @@ mod tests {
         assert!(tells_a_failure(&format!("The tests fail.\n\n{warning}")));
         assert!(!tells_a_failure(&format!("I do not want to see this.\n\n{warning}")));
         assert!(!tells_a_failure("The tests fail.\nwarning: they are slow\n"));
+        let hangs = "running 1 test\ntest zero has been running for over 60 seconds\n";
+        assert!(tells_a_failure(hangs) && tells_of_no_end(hangs));
+        assert!(tells_of_no_end("[the check was ended: it ran longer than 180 seconds]"));
+        assert!(!tells_of_no_end("The check was ended: it ran longer than I like."));
     }
 
     #[test]

@@ -48,7 +48,7 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
 pub use digest::{digest, must_hold, stated};
-pub use essence::{essence, tells_a_denial, tells_a_failure, tells_the_same};
+pub use essence::{essence, tells_a_denial, tells_a_failure, tells_of_no_end, tells_the_same};
 pub use paste::without_failures;
 pub use run::{Limits, Place, Ran, Runner};
 pub use select::{select, tests_of};

@@ -23,6 +23,7 @@ mod stream;
 #[cfg(test)]
 mod testing;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -131,6 +132,13 @@ pub struct ChatRequest {
     pub temperature: f32,
     pub seed: Option<u32>,
     pub narrowing: Narrowing,
+}
+
+impl ChatRequest {
+    /// What the model is shown.
+    pub fn texts(&self) -> Arc<[String]> {
+        self.messages.iter().map(|message| message.text.clone()).collect()
+    }
 }
 
 /// What a running answer yields.

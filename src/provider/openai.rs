@@ -30,6 +30,7 @@ use super::quirks::{Api, Holding, LimitName, Quirks, SchemaForm};
 use super::stream::wire_limit;
 use super::{ChatRequest, ChatStream, Limits, Message, ModelInfo, Window, WindowKind};
 use answer::{Answer, Held};
+use further::Further;
 use transport::{Told, Transport};
 use wire::{Body, Event};
 
@@ -223,7 +224,7 @@ impl OpenAi {
                 None => return Err(self.with_available(error).await),
             }
         };
-        let answer = Answer::new(inner.clone(), events, told, held, draws);
+        let answer = Answer::new(inner.clone(), events, told, held, Further::new(draws, request.texts()));
         let chunks = stream::unfold(answer, |mut answer| async move {
             let item = answer.next().await?;
             Some((item, answer))

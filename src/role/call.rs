@@ -18,7 +18,7 @@ use crate::provider::{
     ChatRequest, Chunk, Ending, Holding, Layout, Message, Provider, ProviderError, Schema, SchemaForm,
     Speaker, StopReason, retry,
 };
-use crate::role::repeats::Repeats;
+use crate::repeats::Repeats;
 use crate::role::{RoleSpec, TaskLimits};
 use crate::tokens::{self, Size};
 
@@ -422,7 +422,7 @@ impl Caller {
         });
         let begun = begun.await?;
         let mut chunks = futures::stream::iter([Ok(begun.first)]).chain(begun.rest);
-        let mut repeats = Repeats::new(request.messages.iter().map(|message| message.text.as_str()));
+        let mut repeats = Repeats::new(request.texts());
         let began = Instant::now();
         // The server stops when nobody listens any more; what it would have counted is not known.
         let gone_round = Ending {

@@ -10,7 +10,6 @@ mod coder;
 mod explorer;
 mod guard;
 mod limits;
-mod repeats;
 mod spec;
 mod warm;
 

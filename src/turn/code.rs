@@ -22,8 +22,9 @@ use crate::provider::Layout;
 use crate::region::{self, Place};
 use crate::role::{Budget, CallError};
 use crate::rules;
+use crate::turn::anew::{self, Anew};
 use crate::turn::format::Target;
-use crate::turn::{Desk, Job, Stop, anew, lost};
+use crate::turn::{Desk, Job, Stop, lost};
 
 /// How much further the sampling goes for an answer that changed nothing: by 0.8, since less did not move a
 /// 1.5B model that was sure of itself.
@@ -83,7 +84,8 @@ pub(super) async fn carry_out(
         let title = format!("{} {}: {}", step.action.word(), step.file, step.task);
         desk.events.emit(Event::StepStarted { step: number, of, title });
         let notes = Notes { variation, draws, ..Notes::default() };
-        let mut work = Work { desk, job, step, number, notes, overlay: &mut overlay, further: Vec::new() };
+        let mut work =
+            Work { desk, job, step, number, notes, anew: None, overlay: &mut overlay, further: Vec::new() };
         match work.run().await? {
             Ok(files) => {
                 further = work.further;
@@ -111,13 +113,19 @@ pub(super) async fn again(
 ) -> Result<Result<Vec<Overlay>, String>, Stop> {
     let planned = &job.plan.steps[number as usize - 1];
     // What is there already cannot be created again.
-    let exists = overlay.read(&planned.file).is_ok_and(|text| text.is_some());
-    let action = if exists { StepAction::Edit } else { planned.action };
-    let step = Step { action, ..planned.clone() };
+    let text = overlay.read(&planned.file).ok().flatten();
+    let action = if text.is_some() { StepAction::Edit } else { planned.action };
+    let anew = text.filter(|_| notes.anew).and_then(|text| {
+        let told = format!("{}\n{}", notes.failure, notes.examples.join("\n"));
+        anew::without_bodies(&planned.file, &text, &told)
+    });
+    let only = anew.as_ref().and_then(|anew| anew.only.clone());
+    let symbol = only.unwrap_or_else(|| planned.symbol.clone());
+    let step = Step { action, symbol, ..planned.clone() };
     let of = job.plan.steps.len() as u32;
     let title = format!("again: {} {}: {}", step.action.word(), step.file, step.task);
     desk.events.emit(Event::StepStarted { step: number, of, title });
-    let mut work = Work { desk, job, step: &step, number, notes, overlay, further: Vec::new() };
+    let mut work = Work { desk, job, step: &step, number, notes, anew, overlay, further: Vec::new() };
     let done = work.run().await?;
     Ok(done.map(|files| {
         desk.events.emit(Event::StepProposed { step: number, files });
@@ -132,6 +140,8 @@ struct Work<'a> {
     step: &'a Step,
     number: u32,
     notes: Notes,
+    /// The file without what is to be written anew.
+    anew: Option<Anew>,
     overlay: &'a mut Overlay,
     /// What other answers to the same request made of the tree.
     further: Vec<Overlay>,
@@ -185,14 +195,13 @@ impl Work<'_> {
         let fixed = self.desk.parts.format;
         let target = Target { step, text: &text, definitions: &definitions, fits_answer, ranked, fixed };
         let before = self.overlay.clone();
-        let anew = match self.notes.anew && fits_answer {
-            true => {
-                let told = format!("{}\n{}", self.notes.failure, self.notes.examples.join("\n"));
-                anew::without_bodies(&step.file, &text, &told)
-            }
-            false => None,
-        };
-        let mut format = if anew.is_some() { EditFormat::Whole } else { target.first() };
+        let anew = self.anew.take().filter(|anew| anew.only.is_some() || fits_answer);
+        // As a last resort, one that was refused is asked for in another form, on the lines as they are.
+        let form_anew = anew.as_ref().map(|anew| match anew.only {
+            Some(_) => EditFormat::Symbol,
+            None => EditFormat::Whole,
+        });
+        let mut format = form_anew.unwrap_or_else(|| target.first());
         let is_told_of_failure =
             step.action == StepAction::Edit && check::tells_a_failure(&self.job.request.text);
         let in_short = match is_told_of_failure && self.notes.failure.is_empty() {
@@ -223,7 +232,7 @@ impl Work<'_> {
                 // They speak of a form that is not asked for any more.
                 reasons.clear();
             }
-            let heads = anew.as_deref().filter(|_| format == EditFormat::Whole);
+            let heads = anew.as_ref().filter(|_| form_anew == Some(format)).map(|anew| anew.heads.as_str());
             let failure = if heads.is_some() { String::new() } else { self.notes.failure.clone() };
             let fails = heads.is_none() && (is_told_of_failure || !failure.is_empty() || unchanged > 0);
             let layout = match format {
@@ -237,7 +246,10 @@ impl Work<'_> {
                     false => step.clone(),
                 },
                 format,
-                regions: shown(&regions, format, heads.unwrap_or(&text), step),
+                regions: match heads {
+                    Some(heads) => vec![region::whole(&step.file, heads)],
+                    None => shown(&regions, format, &text, step),
+                },
                 // Who is held to blocks has no place for words.
                 diagnose: fails && !matches!(layout, Some(Layout::Blocks(_))),
                 layout,

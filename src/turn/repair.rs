@@ -58,7 +58,8 @@ impl Maker<'_> {
     /// shows it, or no repair gains anything.
     pub(super) async fn repaired_tree(&self) -> Result<Option<Checked>, Stop> {
         let request = &self.job.request.text;
-        if !self.desk.parts.early_checks || !check::tells_a_failure(request) {
+        let can_be_shown = check::tells_a_failure(request) && !check::tells_of_no_end(request);
+        if !self.desk.parts.early_checks || !can_be_shown {
             return Ok(None);
         }
         let tree = self.tree()?;

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{Source, gave, local, statement, truth};
+use super::{DOES, Source, gave, local, statement, truth};
 
 /// Lines below a panic in which its two values are looked for.
 const VALUES: usize = 4;
@@ -18,14 +18,29 @@ static RUNNING: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^\s+Running (?:unittests )?(\S+) \(").expect("a built-in pattern is valid")
 });
 
-/// What each panic of a test says.
+/// A test that does not end. The harness says so after a minute.
+static HANGS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^test (\S+) has been running for over \d+ seconds$").expect("a built-in pattern is valid")
+});
+
+/// What each panic of a test says, and what each test does that does not end.
 pub(super) fn cargo(lines: &[&str], source: &Source<'_>) -> Vec<String> {
     let mut tests = None;
     let told = (0..lines.len()).filter_map(|at| {
         tests = RUNNING.captures(lines[at]).and_then(|running| Some(running.get(1)?.as_str())).or(tests);
-        panic(&lines[at..], tests, source)
+        panic(&lines[at..], tests, source).or_else(|| hang(lines[at], tests, source))
     });
     told.collect()
+}
+
+fn hang(line: &str, tests: Option<&str>, source: &Source<'_>) -> Option<String> {
+    let hangs = HANGS.captures(line)?;
+    let name = hangs[1].rsplit("::").next()?;
+    let body = tests.and_then(|tests| statement::body(&source(tests)?, name));
+    Some(match body {
+        Some(body) => format!("{name} does not end. It does `{body}`"),
+        None => format!("{name} does not end"),
+    })
 }
 
 /// One panic, in a binary whose tests begin in the file `tests`, if that is known.
@@ -59,7 +74,7 @@ fn panic(lines: &[&str], tests: Option<&str>, source: &Source<'_>) -> Option<Str
     let plain = |text: &str| text.replace(char::is_whitespace, "");
     let is_elsewhere = |body: &String| !call.as_ref().is_some_and(|call| plain(body).contains(&plain(call)));
     Some(match body.filter(is_elsewhere) {
-        Some(body) => format!("{test} does `{body}`: {told} ({file}, line {line})"),
+        Some(body) => format!("{test}{DOES}{body}`: {told} ({file}, line {line})"),
         None => {
             match text.as_deref().filter(|_| call.is_some()).and_then(|text| local::history(text, line)) {
                 Some(done) => format!("{test}: {told}, after `{done}`"),

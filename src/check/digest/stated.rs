@@ -32,7 +32,7 @@ pub fn stated(text: &str, names: &BTreeSet<String>) -> Vec<String> {
 }
 
 /// The code of an assertion and what it must give.
-fn asked(statement: &str) -> Option<(String, String)> {
+pub(super) fn asked(statement: &str) -> Option<(String, String)> {
     if let Some(compared) = statement::compared(statement) {
         return Some((compared.code, compared.value));
     }

@@ -150,7 +150,18 @@ fn cargo_says_what_a_panic_in_the_code_was_called_with() {
             "is_sorted: `sorted(&[2, 1])` gave true, but it must give false",
         ]
     );
+    let holds = "empty: `find(&[], 1)` must give None, where there was: attempt to subtract with overflow, in `let mut right = a.len() - 1`";
+    assert_eq!(must_hold(&digest(output, &source)[0]), holds);
     assert_eq!(digest(output, &nothing)[0], "empty: attempt to subtract with overflow");
+}
+
+#[test]
+fn a_test_that_does_not_end_is_told_with_what_it_does() {
+    let output = "     Running tests/t.rs (target/debug/deps/t-1)\n\nrunning 2 tests\ntest one ... ok\ntest zero has been running for over 60 seconds\n";
+    let text = "#[test]\nfn zero() {\n    assert_eq!(steps(0), None);\n}\n";
+    let source = |path: &str| (path == "tests/t.rs").then(|| text.to_owned());
+    assert_eq!(digest(output, &source), ["zero does not end. It does `assert_eq!(steps(0), None);`"]);
+    assert_eq!(digest(output, &nothing), ["zero does not end"]);
 }
 
 #[test]

@@ -73,15 +73,15 @@ impl Held {
 }
 
 impl Answer {
-    /// An answer to a request for so many.
+    /// An answer, and others that were asked for with it.
     pub(super) fn new(
         inner: Arc<Inner>,
         events: StreamResponse<Event>,
         told: Told,
         held: Option<Held>,
-        draws: u32,
+        further: Further,
     ) -> Answer {
-        let (ready, ending, further) = (VecDeque::new(), Ended::default(), Further::new(draws));
+        let (ready, ending) = (VecDeque::new(), Ended::default());
         Answer { inner, events, told, ready, ending, held, further, whole_since: None }
     }
 

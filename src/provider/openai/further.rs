@@ -2,11 +2,13 @@
 //! handed on when it is whole. It must not know how they were asked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::wire::Choice;
+use crate::repeats::Repeats;
 
 /// For a server that writes an answer at once.
 const LEAST: Duration = Duration::from_secs(1);
@@ -15,6 +17,8 @@ const LEAST: Duration = Duration::from_secs(1);
 pub(super) struct Further {
     /// How many were asked for, the first included.
     wanted: u32,
+    /// What the model was shown.
+    shown: Arc<[String]>,
     answers: BTreeMap<u32, One>,
     /// When the first text of any answer came.
     began: Option<Instant>,
@@ -22,15 +26,17 @@ pub(super) struct Further {
     ends: Vec<Instant>,
 }
 
-#[derive(Default)]
 struct One {
     text: String,
+    repeats: Repeats,
+    /// Nothing of use comes any more.
     has_ended: bool,
 }
 
 impl Further {
-    pub(super) fn new(wanted: u32) -> Further {
-        Further { wanted, answers: BTreeMap::new(), began: None, ends: Vec::new() }
+    /// So many answers, the first included, to these texts.
+    pub(super) fn new(wanted: u32, shown: Arc<[String]>) -> Further {
+        Further { wanted, shown, answers: BTreeMap::new(), began: None, ends: Vec::new() }
     }
 
     /// Whether there may be any.
@@ -38,16 +44,21 @@ impl Further {
         self.wanted > 1
     }
 
-    /// Takes a piece, and gives the answer if this was its last one. One that was cut at its limit is of no
-    /// use. A server that sends more answers than it was asked for has nothing to add.
+    /// Takes a piece, and gives the answer if this was its last one. One that was cut at its limit or goes round
+    /// in circles is of no use. A server that sends more answers than it was asked for has nothing to add.
     pub(super) fn take(&mut self, choice: Choice) -> Option<String> {
         if choice.index >= self.wanted {
             return None;
         }
         self.begin();
-        let one = self.answers.entry(choice.index).or_default();
-        let said = choice.delta.or(choice.message).and_then(|said| said.content);
-        one.text.push_str(&said.unwrap_or_default());
+        let new = || One { text: String::new(), repeats: Repeats::new(self.shown.clone()), has_ended: false };
+        let one = self.answers.entry(choice.index).or_insert_with(new);
+        let said = choice.delta.or(choice.message).and_then(|said| said.content).unwrap_or_default();
+        one.text.push_str(&said);
+        one.has_ended |= one.repeats.push(&said);
+        if one.has_ended {
+            return None;
+        }
         let reason = choice.finish_reason.filter(|reason| !reason.is_empty())?;
         one.has_ended = true;
         let text = std::mem::take(&mut one.text);

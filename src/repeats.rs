@@ -1,24 +1,28 @@
 //! Notices an answer that repeats itself and will not end: small models write the same lines over and over
 //! until their limit, which takes minutes and is never of use. Pure.
 
-/// How many bytes of the end are looked at, and how often the end must repeat itself in them. A short
-/// pattern is sure after few bytes, a long one needs more.
-const LOOKS: &[(usize, usize)] = &[(800, 5), (1_600, 3), (2_400, 2)];
+use std::sync::Arc;
+
+/// How many bytes of the end are looked at, how often the end must repeat itself in them, and with which period at
+/// least. A short pattern may be a table until it is long; a line or two that come four times are sure before that,
+/// and a long pattern needs more.
+const LOOKS: &[(usize, usize, usize)] = &[(400, 4, 20), (800, 5, 0), (1_600, 3, 0), (2_400, 2, 0)];
 
 /// How much text comes between two looks.
-const EVERY: usize = 160;
+const EVERY: usize = 80;
 
 /// Watches one answer as it arrives.
-pub(super) struct Repeats<'a> {
+pub struct Repeats {
     /// What the model was shown. What repeats there already may be repeated.
-    shown: Vec<&'a str>,
+    shown: Arc<[String]>,
     text: Vec<u8>,
     next: usize,
 }
 
-impl<'a> Repeats<'a> {
-    pub fn new(shown: impl Iterator<Item = &'a str>) -> Repeats<'a> {
-        Repeats { shown: shown.collect(), text: Vec::new(), next: EVERY }
+impl Repeats {
+    /// For an answer to these texts.
+    pub fn new(shown: Arc<[String]>) -> Repeats {
+        Repeats { shown, text: Vec::new(), next: EVERY }
     }
 
     /// Takes the next piece; true once the text goes round in circles.
@@ -28,10 +32,11 @@ impl<'a> Repeats<'a> {
             return false;
         }
         self.next = self.text.len() + EVERY;
-        LOOKS.iter().any(|(bytes, times)| {
+        LOOKS.iter().any(|(bytes, times, least)| {
             let Some(start) = self.text.len().checked_sub(*bytes) else { return false };
             let end = &self.text[start..];
-            period(end) * times <= *bytes && !self.is_shown(end)
+            let period = period(end);
+            period >= *least && period * times <= *bytes && !self.is_shown(end)
         })
     }
 
@@ -66,7 +71,7 @@ mod tests {
 
     /// Where an answer is stopped, in bytes.
     fn stopped(answer: &str, shown: &str) -> Option<usize> {
-        let mut repeats = Repeats::new(std::iter::once(shown));
+        let mut repeats = Repeats::new([shown.to_owned()].into());
         let mut seen = 0;
         // In pieces as tokens are.
         for piece in answer.as_bytes().chunks(7) {
@@ -86,7 +91,8 @@ mod tests {
         let long: String = signs.iter().map(line).collect();
         let beginning = "def abbreviate(words):\n    words = words.upper()\n";
         for (what, cycle, most) in [
-            ("a line", line(&"!"), 1_200),
+            ("a line", line(&"!"), 550),
+            ("two lines", signs[..2].iter().map(line).collect(), 550),
             ("three lines", signs[..3].iter().map(line).collect(), 1_200),
             ("many lines", long.clone(), 2_800),
             ("one word", "0, ".to_owned(), 1_200),
@@ -103,6 +109,8 @@ mod tests {
         assert_eq!(stopped(&table, ""), None);
         let thrice = format!("{}\nend\n", "    0, 0, 0, 0,\n".repeat(20));
         assert_eq!(stopped(&thrice, ""), None, "a short run");
+        let handful = format!("{}\nend\n", "    assert_eq!(iterator.next(), None);\n".repeat(8));
+        assert_eq!(stopped(&handful, ""), None, "a line that means to come again");
         let zeros = "    0, 0, 0, 0, 0, 0, 0, 0,\n".repeat(200);
         assert!(stopped(&zeros, "").is_some());
         assert_eq!(stopped(&zeros, &format!("static ZEROS: … {zeros}")), None, "the file has it already");
