@@ -188,7 +188,9 @@ impl Config {
     /// When our folder for it cannot be made.
     pub fn elsewhere(&self, root: &Path, data_dir: &Path) -> anyhow::Result<Config> {
         let data = RepositoryData::open(data_dir, root)?;
-        let mut runner = Runner { root: root.to_owned(), folder: data.checks(), ..self.runner.clone() };
+        let paces = Default::default();
+        let mut runner =
+            Runner { root: root.to_owned(), folder: data.checks(), paces, ..self.runner.clone() };
         runner.hidden.push(data_dir.to_owned());
         Ok(Config { root: root.to_owned(), data, runner, job: None, ..self.clone() })
     }
@@ -248,6 +250,7 @@ impl Config {
             hidden: vec![data_dir.clone(), config_dir.clone()],
             variables: Variables(environment.variables.clone().into_iter().collect()),
             limits: Limits::of_machine(),
+            paces: Default::default(),
             #[cfg(unix)]
             tried: Default::default(),
         };

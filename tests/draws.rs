@@ -170,6 +170,24 @@ fn what_fails_in_the_tree_is_written_anew_twice_and_then_corrected() {
     assert!(place.read("greeter/cli.py").contains("\"2.0\""));
 }
 
+/// Each line of an answer is waited for, and most of such a file would be written only to be as it was.
+#[test]
+fn one_function_of_a_longer_file_is_written_anew_alone() {
+    let told = "mend it\nFAIL: test_version (tests.Test.test_version)\n";
+    let check = "grep -q 2.0 version.py && exit 0\ncat <<'END'\nFAIL: test_version (tests.Test.test_version)\nTraceback (most recent call last):\n  File \"tests.py\", line 3, in test_version\n    self.assertEqual(version(), \"2.0\")\nAssertionError: '1.0' != '2.0'\nEND\nexit 1\n";
+    let notes: String = (0..30).map(|n| format!("# Note {n}.\n")).collect();
+    let file = format!("{notes}\ndef version():\n    return \"1.0\"\n");
+    let place = Place::new(&[("check.sh", check), ("version.py", &file)]);
+    let anew = json!({
+        "role": "coder",
+        "expect": ["- `version()` must give '2.0'\n", "# Note 29.\n\ndef version():\n    pass\n", "Write all of `version` anew."],
+        "text": "```\ndef version():\n    return \"2.0\"\n```\n",
+    });
+    let script = [plan(&[("edit", "version.py", "", "mend it")]), anew];
+    place.run_json(&script, &["--check", "sh check.sh", told], accept_all).exits(0);
+    assert_eq!(place.read("version.py"), file.replace("1.0", "2.0"));
+}
+
 /// A test that does not compile says by its text alone what it asks for.
 #[test]
 fn what_does_not_compile_is_written_anew_by_what_its_tests_state() {

@@ -34,6 +34,7 @@ fn runner(place: &Place) -> Runner {
         hidden: vec![place.data(), place.config()],
         variables: Variables(variables.map(|(name, value)| (name.to_owned(), value)).into()),
         limits: Limits::of_machine(),
+        paces: Default::default(),
         tried: Default::default(),
     }
 }
@@ -471,6 +472,30 @@ async fn a_check_that_hangs_is_ended() {
     let ran = run(&runner(&place), &check).await;
     assert!(ran.result.timed_out && !ran.result.passed && ran.result.exit_code.is_none(), "{ran:?}");
     assert!(ran.output.contains("ran longer than 1 seconds"), "{ran:?}");
+}
+
+/// A loop without an end must not take all the time that a check has for its work.
+#[tokio::test]
+async fn a_check_that_falls_silent_is_ended_once_its_pace_is_known() {
+    let place = Place::new(GREETER);
+    let mut runner = runner(&place);
+    runner.limits.silence_s = 1;
+    let script =
+        "import os, time\nprint('here', flush=True)\nif os.path.exists('hangs'):\n    time.sleep(600)";
+    let check = python(script, &[]);
+    let whole = run(&runner, &check).await;
+    assert!(whole.result.passed, "{whole:?}");
+    let workspace = copy(&runner);
+    std::fs::write(workspace.tree().join("hangs"), "").unwrap();
+    let began = std::time::Instant::now();
+    let silent = runner.run(&check, &workspace, check::Place::Scratch).await.unwrap();
+    assert!(
+        silent.result.timed_out && !silent.result.passed && silent.result.exit_code.is_none(),
+        "{silent:?}"
+    );
+    assert!(silent.output.contains("here") && silent.output.contains("it printed nothing for"), "{silent:?}");
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    assert!(check::tells_of_no_end(&silent.output));
 }
 
 #[tokio::test]

@@ -144,6 +144,7 @@ pub fn tells_of_no_end(text: &str) -> bool {
     lines.any(|line| {
         line.starts_with("test ") && line.contains(" has been running for over ")
             || line.starts_with("[the check was ended: it ran longer")
+            || line.starts_with("[the check was ended: it printed nothing")
     })
 }
 

@@ -26,6 +26,7 @@ pub mod environment;
 mod essence;
 pub mod found;
 mod output;
+mod pace;
 mod paste;
 mod paths;
 pub mod run;
@@ -49,6 +50,7 @@ use serde::{Deserialize, Serialize};
 
 pub use digest::{digest, must_hold, stated};
 pub use essence::{essence, tells_a_denial, tells_a_failure, tells_of_no_end, tells_the_same};
+pub use pace::Paces;
 pub use paste::without_failures;
 pub use run::{Limits, Place, Ran, Runner};
 pub use select::{select, tests_of};

@@ -16,6 +16,7 @@ use tokio::process::Command;
 use super::Check;
 use super::environment::{self, Folders};
 use super::output::{self, Output};
+use super::pace::Paces;
 use super::scratch::{self, Workspace};
 use crate::protocol::CheckResult;
 
@@ -37,6 +38,8 @@ pub struct Limits {
     pub free_bytes: u64,
     /// What it prints.
     pub output_bytes: u64,
+    /// Wall-clock time in which it may print nothing, once it is known how long it takes: this at least.
+    pub silence_s: u64,
 }
 
 impl Limits {
@@ -51,6 +54,7 @@ impl Limits {
             file_bytes: 4 << 30,
             free_bytes: 512 << 20,
             output_bytes: 256 << 20,
+            silence_s: 20,
         }
     }
 }
@@ -78,6 +82,7 @@ pub struct Runner {
     /// The owner's environment, of which a check sees a part.
     pub variables: Variables,
     pub limits: Limits,
+    pub paces: Paces,
     /// What the sandbox holds back, once it was tried.
     #[cfg(unix)]
     pub tried: Arc<tokio::sync::OnceCell<super::order::Confinement>>,
@@ -156,7 +161,17 @@ impl Runner {
             }
         }
         let folder = inside(&root, &check.directory)?;
-        let mut ran = self.start(check, &folder, environment, writable, workspace).await?;
+        let least = Duration::from_secs(self.limits.silence_s);
+        // The verdict on the tree itself has all the time that the check has.
+        let patience = match place {
+            Place::Scratch => self.paces.patience(&check.argv, least),
+            Place::Tree => None,
+        };
+        let started = Instant::now();
+        let mut ran = self.start(check, &folder, environment, writable, workspace, patience).await?;
+        if !ran.result.timed_out {
+            self.paces.note(&check.argv, started.elapsed());
+        }
         // Where the copy lies says nothing to anybody; the same line reads the same in both places.
         let place = root.display().to_string();
         ran.output = ran.output.replace(&format!("{place}/"), "").replace(&place, ".");
@@ -210,19 +225,62 @@ fn tail(text: &str, bytes: usize) -> &str {
     end.find('\n').map_or(end, |at| &end[at + 1..])
 }
 
-/// Reads to the end, or until more was printed than a check may print: then false.
-async fn collect(stream: &mut (impl AsyncRead + Unpin), output: &mut Output, most: u64) -> bool {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(n) = stream.read(&mut buffer).await {
-        if n == 0 {
-            break;
-        }
-        output.push(&buffer[..n]);
-        if output.seen() > most {
-            return false;
+/// Why no more was read of what a check prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Collected {
+    All,
+    TooMuch,
+    /// Nothing came for so long.
+    Silent(Duration),
+}
+
+impl Collected {
+    /// Why the check was ended for that, in words.
+    fn why(self, most: u64) -> Option<String> {
+        match self {
+            Collected::All => None,
+            Collected::TooMuch => Some(format!("it printed more than {}", bytes(most))),
+            Collected::Silent(patience) => Some(format!(
+                "it printed nothing for {} seconds, much longer than it took before",
+                patience.as_secs()
+            )),
         }
     }
-    true
+}
+
+fn bytes(n: u64) -> String {
+    match n {
+        0..=0xF_FFFF => format!("{} KiB", n >> 10),
+        0x10_0000..=0x3FFF_FFFF => format!("{} MiB", n >> 20),
+        _ => format!("{} GiB", n >> 30),
+    }
+}
+
+/// Reads to the end, or until more was printed than a check may print, or nothing for longer than it may.
+async fn collect(
+    stream: &mut (impl AsyncRead + Unpin),
+    output: &mut Output,
+    most: u64,
+    patience: Option<Duration>,
+) -> Collected {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = stream.read(&mut buffer);
+        let came = match patience {
+            Some(patience) => match tokio::time::timeout(patience, read).await {
+                Ok(came) => came,
+                Err(_) => return Collected::Silent(patience),
+            },
+            None => read.await,
+        };
+        match came {
+            Ok(0) | Err(_) => return Collected::All,
+            Ok(n) => output.push(&buffer[..n]),
+        }
+        if output.seen() > most {
+            return Collected::TooMuch;
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -276,6 +334,7 @@ mod supervised {
             environment: BTreeMap<String, String>,
             writable: Vec<PathBuf>,
             workspace: &Workspace,
+            patience: Option<Duration>,
         ) -> anyhow::Result<Ran> {
             let confinement = self.confinement().await?;
             let order = Order {
@@ -302,18 +361,19 @@ mod supervised {
             let mut said = Vec::new();
             let work = async {
                 let printed = async {
-                    let within = collect(&mut stderr, &mut output, self.limits.output_bytes).await;
-                    if !within {
+                    let most = self.limits.output_bytes;
+                    let collected = collect(&mut stderr, &mut output, most, patience).await;
+                    if collected != Collected::All {
                         wanted.take();
                         // The pipe must not be full, or the end of what is printed would not come.
                         tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await.ok();
                     }
-                    within
+                    collected
                 };
                 tokio::join!(printed, stdout.read_to_end(&mut said)).0
             };
             let limit = Duration::from_secs(check.timeout_s).saturating_add(GRACE);
-            let within = tokio::time::timeout(limit, work)
+            let collected = tokio::time::timeout(limit, work)
                 .await
                 .context("the supervisor of the check does not end")?;
             drop(wanted);
@@ -323,14 +383,13 @@ mod supervised {
             if let Some(why) = report.not_started {
                 anyhow::bail!("{why}");
             }
-            Ok(Ran::new(report, output, &order.limits, within))
+            Ok(Ran::new(report, output, &order.limits, collected))
         }
     }
 
     impl Ran {
-        fn new(report: Report, output: Output, limits: &Limits, within: bool) -> Ran {
-            let ended = match report.ended {
-                _ if !within => Some(format!("it printed more than {}", bytes(limits.output_bytes))),
+        fn new(report: Report, output: Output, limits: &Limits, collected: Collected) -> Ran {
+            let ended = collected.why(limits.output_bytes).or_else(|| match report.ended {
                 None => None,
                 Some(Ended::Timeout) => Some(format!("it ran longer than {} seconds", limits.seconds)),
                 Some(Ended::Memory) => {
@@ -343,7 +402,7 @@ mod supervised {
                     Some(format!("it left less than {} free on the disk", bytes(limits.free_bytes)))
                 }
                 Some(Ended::Unwanted) => Some("nobody waited for it any more".to_owned()),
-            };
+            });
             let mut text = output.text();
             if let Some(why) = &ended {
                 let line_end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
@@ -353,19 +412,11 @@ mod supervised {
                 command: String::new(),
                 passed: ended.is_none() && report.exit_code == Some(0),
                 exit_code: report.exit_code.filter(|_| ended.is_none()),
-                timed_out: report.ended == Some(Ended::Timeout),
+                timed_out: report.ended == Some(Ended::Timeout) || matches!(collected, Collected::Silent(_)),
                 output_tail: String::new(),
                 millis: 0,
             };
             Ran { result, output: text, report }
-        }
-    }
-
-    fn bytes(n: u64) -> String {
-        match n {
-            0..=0xF_FFFF => format!("{} KiB", n >> 10),
-            0x10_0000..=0x3FFF_FFFF => format!("{} MiB", n >> 20),
-            _ => format!("{} GiB", n >> 30),
         }
     }
 }
@@ -388,6 +439,8 @@ impl Runner {
         environment: BTreeMap<String, String>,
         _writable: Vec<PathBuf>,
         _workspace: &Workspace,
+        // What it prints comes in two ways here, of which one may rightly be silent.
+        _patience: Option<Duration>,
     ) -> anyhow::Result<Ran> {
         let mut command = Command::new(&check.argv[0]);
         command.args(&check.argv[1..]).current_dir(folder).env_clear().envs(environment);
@@ -400,7 +453,10 @@ impl Runner {
         let most = self.limits.output_bytes;
         let finished = tokio::time::timeout(Duration::from_secs(check.timeout_s), async {
             if let (Some(stdout), Some(stderr)) = (&mut stdout, &mut stderr) {
-                tokio::join!(collect(stdout, &mut printed, most), collect(stderr, &mut errors, most));
+                tokio::join!(
+                    collect(stdout, &mut printed, most, None),
+                    collect(stderr, &mut errors, most, None)
+                );
             }
             child.wait().await
         })

@@ -43,6 +43,8 @@ pub(super) struct Answer {
     further: Further,
     /// When the text of the first answer was complete.
     whole_since: Option<Instant>,
+    /// Since when no other one is open either.
+    all_since: Option<Instant>,
 }
 
 /// What a held answer has to begin with. A server may ignore what it was asked for.
@@ -82,7 +84,7 @@ impl Answer {
         further: Further,
     ) -> Answer {
         let (ready, ending) = (VecDeque::new(), Ended::default());
-        Answer { inner, events, told, ready, ending, held, further, whole_since: None }
+        Answer { inner, events, told, ready, ending, held, further, whole_since: None, all_since: None }
     }
 
     pub(super) async fn next(&mut self) -> Option<Result<Chunk, ProviderError>> {
@@ -128,13 +130,13 @@ impl Answer {
     fn patience(&self) -> Option<Duration> {
         // Nothing is shown while the others are waited for, which must not look like a stall.
         let most = self.inner.limits.stall / 2;
-        match self.whole_since {
-            // Counts are welcome, but not worth a long wait.
-            Some(_) if !self.further.are_open() => Some(COUNTS_LIMIT.min(most)),
-            Some(since) => {
+        match (self.whole_since, self.all_since) {
+            // Counts are welcome, but not worth a long wait, whatever else comes.
+            (_, Some(since)) => Some(COUNTS_LIMIT.min(most).saturating_sub(since.elapsed())),
+            (Some(since), None) => {
                 self.further.patience().map(|patience| patience.min(most.saturating_sub(since.elapsed())))
             }
-            None => self.further.patience(),
+            (None, None) => self.further.patience(),
         }
     }
 
@@ -156,6 +158,9 @@ impl Answer {
                 0 => self.take_first(choice)?,
                 _ => self.ready.extend(self.further.take(choice).map(Chunk::Further)),
             }
+        }
+        if self.whole_since.is_some() && !self.further.are_open() {
+            self.all_since.get_or_insert_with(Instant::now);
         }
         Ok(())
     }

@@ -57,7 +57,9 @@ pub async fn run(files: &Files, argv: &[String], folder: &Path, runner: &Runner)
     write_files(files, &tree)?;
     let usual = runner.limits.clone();
     let limits = Limits { memory_bytes: usual.memory_bytes.min(MEMORY_BYTES), processes: PROCESSES, ..usual };
-    let runner = Runner { root: tree.clone(), folder: folder.join("checks"), limits, ..runner.clone() };
+    let paces = Default::default();
+    let runner =
+        Runner { root: tree.clone(), folder: folder.join("checks"), limits, paces, ..runner.clone() };
     let mut workspace = runner.workspace()?;
     workspace = tokio::task::spawn_blocking(move || {
         workspace.fill(&tree, &PatchSet::default())?;

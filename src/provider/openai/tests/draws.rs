@@ -174,6 +174,24 @@ async fn one_that_does_not_end_is_not_waited_for() {
     assert_eq!((first.as_str(), further.len(), ending.reason), ("zero", 0, StopReason::Complete));
 }
 
+/// One that writes the same over and over is known by that, and the others are complete without it.
+#[tokio::test]
+async fn one_that_goes_round_in_circles_is_left_alone() {
+    let endless =
+        |number| std::iter::repeat_n((1, piece(number, "    elif asked: return 'Whatever.'\n")), 4000);
+    let begin = vec![(0, piece(0, "zero") + &piece(1, "one") + &end(1, "stop", 1))];
+    let later = (0, end(0, "stop", 1));
+    let pieces: Vec<_> =
+        begin.into_iter().chain(endless(2).take(30)).chain([later]).chain(endless(2)).collect();
+    let began = std::time::Instant::now();
+    let (first, further, ending) = drawn(&drawing(3, pieces).await, 3).await;
+    assert_eq!(
+        (first.as_str(), further, ending.reason),
+        ("zero", vec!["one".to_owned()], StopReason::Complete)
+    );
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
 /// One that is short, since the model had nothing to say, does not end the others.
 #[tokio::test]
 async fn a_short_answer_leaves_the_others_time() {
