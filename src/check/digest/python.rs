@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::statement::{self, Compared};
-use super::{Source, gave, local, truth};
+use super::{GAVE, MUST_GIVE, Source, gave, local, truth};
 
 const TRUTH: [&str; 2] = ["False", "True"];
 /// Most elements of one list that are told.
@@ -114,18 +114,22 @@ fn asserted(name: &str, call: &str, message: &str, more: &[&str]) -> String {
 
 /// What `assertCountEqual` says of elements that are there too often or not often enough.
 fn counted(call: &str, more: &[&str]) -> Option<String> {
-    let Compared { code, is_first, .. } = statement::compared(call)?;
+    let Compared { code, value, is_first } = statement::compared(call)?;
+    // A name says nothing to who does not see what it stands for.
+    let is_shown = !value.chars().all(statement::is_word);
     let wrong: Vec<String> = more
         .iter()
         .filter_map(|line| {
             let counts = PATTERNS.counts.captures(line)?;
             let (gave, must) = if is_first { (&counts[1], &counts[2]) } else { (&counts[2], &counts[1]) };
             let times = |count: &str| if count == "1" { "once".to_owned() } else { format!("{count} times") };
-            Some(format!("{} {}, but must give it {}", &counts[3], times(gave), times(must)))
+            let between = if is_shown { " instead of" } else { ", but must give it" };
+            Some(format!("{} {}{between} {}", &counts[3], times(gave), times(must)))
         })
         .take(COUNTED)
         .collect();
-    (!wrong.is_empty()).then(|| format!("`{code}` gave {}", wrong.join("; ")))
+    let must = if is_shown { format!("{MUST_GIVE}{value} in any order") } else { String::new() };
+    (!wrong.is_empty()).then(|| format!("`{code}`{GAVE}{}{must}", wrong.join("; ")))
 }
 
 /// The line of each failed test that pytest marks, and its first word on it.

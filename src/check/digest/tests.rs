@@ -78,10 +78,15 @@ fn unittest_says_what_was_called_what_came_and_what_must_come() {
 fn unittest_says_what_stood_in_variables_and_after_what() {
     let output = "FAIL: test_a (t.T.test_a)\nTraceback (most recent call last):\n  File \"/x/t.py\", line 4, in test_a\n    self.assertCountEqual(find(\"Orchestra\", candidates), expected)\nAssertionError: Element counts were not equal:\nFirst has 1, Second has 0:  'orchestra'\nFirst has 0, Second has 2:  'x'\n\n======================================================================\nFAIL: test_b (t.T.test_b)\nTraceback (most recent call last):\n  File \"/x/t.py\", line 10, in test_b\n    self.assertEqual(err.exception.args[0], \"no\")\nAssertionError: 'not' != 'no'\n";
     let test = "def test_a(self):\n    candidates = [\"orchestra\"]\n    expected = [\"x\", \"x\"]\n    self.assertCountEqual(find(\"Orchestra\", candidates), expected)\n\ndef test_b(self):\n    number = 0\n    with self.assertRaises(ValueError) as err:\n        f(number)\n    self.assertEqual(err.exception.args[0], \"no\")\n";
+    let told = digest(output, &|_| Some(test.to_owned()));
     assert_eq!(
-        digest(output, &|_| Some(test.to_owned())),
+        must_hold(&told[0]),
+        "`find(\"Orchestra\", [\"orchestra\"])` must give [\"x\", \"x\"] in any order"
+    );
+    assert_eq!(
+        told,
         [
-            "`find(\"Orchestra\", [\"orchestra\"])` gave 'orchestra' once, but must give it 0 times; 'x' 0 times, but must give it 2 times",
+            "`find(\"Orchestra\", [\"orchestra\"])` gave 'orchestra' once instead of 0 times; 'x' 0 times instead of 2 times, but it must give [\"x\", \"x\"] in any order",
             "`err.exception.args[0]` gave 'not', but it must give 'no', after `with self.assertRaises(ValueError) as err: f(0)`",
         ]
     );
