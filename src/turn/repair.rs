@@ -79,7 +79,7 @@ impl Maker<'_> {
     ///
     /// A repair after which more tests pass is gone on from, and does not count. After one of a draft that gains
     /// nothing, the next forgets the answer before: a small model that is sure of a mistake keeps it whatever the
-    /// check says. What fails in the tree itself is written anew and corrected in turns.
+    /// check says. What fails in the tree itself is written anew, and corrected every third time.
     pub(super) async fn repaired(&self, original: Checked) -> Result<Checked, Stop> {
         let is_tree = original.patch.is_empty();
         let mut of = self.desk.tries.repairs.saturating_mul(if is_tree { OF_TREE } else { 1 });
