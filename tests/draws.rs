@@ -135,6 +135,13 @@ fn a_told_failure_that_a_check_shows_is_repaired_by_it() {
     assert!(checks.count() >= 2, "of the tree as it is, and of the answer");
     assert!(same.read("greeter/cli.py").contains("\"2.0\""));
 
+    // Who only says so means whatever fails.
+    let said = place("FAIL: test_version (tests.Test.test_version)");
+    let script = [writes(2), planned(), answers("1.0", &["1.0", "2.0"])];
+    let asked = ["--check", "sh check.sh", "Two tests fail, mend version."];
+    let run = said.run_json(&script, &asked, accept_all).exits(0);
+    assert!(run.events.iter().any(|event| matches!(event, Event::RepairStarted { .. })));
+
     // Another failure is not what was asked about.
     let other = place("FAIL: test_other (tests.Test.test_other)");
     let script = [writes(2), planned(), from_to("1.0", "2.0")];

@@ -52,6 +52,9 @@ const SUMMARIES: &str = r"^error: (could not compile|test failed|aborting due|\d
 /// How rustc begins to tell a warning. The next line says where.
 const WARNINGS: &str = r"^warning(\[\S+\])?: ";
 
+/// How people say that tests fail. That something is to be tested for errors is no such word.
+const SAID: &str = r"(?i)\b(tests?|checks?|build|ci)\s+((still|now|all|also|is|are|was|were|has|have)\s+)?(fail\w*|red|broken)\b|\b(fail(ing|ed)|broken|red)\s+((unit|integration)\s+)?(tests?|checks?|build)\b|\btest(ing|s)?\s+(errors|failures?)\b";
+
 /// The last of these ends the essence.
 const VERDICTS: &str = r"^(test result: FAILED|FAILED \(|\d+ (failed|error)|={3,} .*\d+ (failed|error).* ={3,}$|\s*Tests:?\s.*failed|error: could not compile|FAIL\t|\d+ errors?$)";
 
@@ -68,6 +71,7 @@ struct Patterns {
     forms: Vec<Form>,
     summary: Regex,
     warning: Regex,
+    said: Regex,
     verdict: Regex,
     noise: Regex,
     foreign: Regex,
@@ -81,6 +85,7 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
         forms: FORMS.iter().map(|(begin, end)| Form { begin: regex(begin), end: regex(end) }).collect(),
         summary: regex(SUMMARIES),
         warning: regex(WARNINGS),
+        said: regex(SAID),
         verdict: regex(VERDICTS),
         noise: regex(NOISE),
         foreign: regex(FOREIGN),
@@ -136,6 +141,12 @@ pub fn tells_a_failure(text: &str) -> bool {
     lines.iter().any(|line| begins_a_failure(line))
         || (0..lines.len()).any(|at| begins_a_warning(&lines[at..]))
             && super::paste::speaks_of_a_failure(text)
+}
+
+/// Whether the words of a text say that tests fail, as people do who paste nothing of it, or only what a program
+/// printed before its tests had failed.
+pub fn says_that_tests_fail(text: &str) -> bool {
+    PATTERNS.said.is_match(&super::without_failures(text))
 }
 
 /// Whether a text tells of a check that did not end: to run it again would cost its whole time.
@@ -299,6 +310,23 @@ mod tests {
         assert!(tells_a_failure(hangs) && tells_of_no_end(hangs));
         assert!(tells_of_no_end("[the check was ended: it ran longer than 180 seconds]"));
         assert!(!tells_of_no_end("The check was ended: it ran longer than I like."));
+    }
+
+    #[test]
+    fn people_say_that_tests_fail() {
+        for says in [
+            "Two tests fail since Monday.",
+            "the build is broken",
+            "Mend the failing unit tests",
+            "See the testing errors above.",
+        ] {
+            assert!(says_that_tests_fail(says), "{says}");
+        }
+        for other in
+            ["add a test for the error", "test that errors are told", "check the failure path", "it fails"]
+        {
+            assert!(!says_that_tests_fail(other), "{other}");
+        }
     }
 
     #[test]

@@ -49,7 +49,9 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
 pub use digest::{digest, must_hold, stated};
-pub use essence::{essence, tells_a_denial, tells_a_failure, tells_of_no_end, tells_the_same};
+pub use essence::{
+    essence, says_that_tests_fail, tells_a_denial, tells_a_failure, tells_of_no_end, tells_the_same,
+};
 pub use pace::Paces;
 pub use paste::without_failures;
 pub use run::{Limits, Place, Ran, Runner};

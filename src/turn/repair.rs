@@ -53,19 +53,22 @@ impl Failed {
 }
 
 impl Maker<'_> {
-    /// The tree as it is, repaired; for a request that tells of a failure which a check shows as well. The
+    /// The tree as it is, repaired; for a request that tells of a failure which a check shows as well, or says that tests fail. The
     /// check says all of it where a paste is cut, and it judges several answers at once. `None` where no check
     /// shows it, or no repair gains anything.
     pub(super) async fn repaired_tree(&self) -> Result<Option<Checked>, Stop> {
         let request = &self.job.request.text;
-        let can_be_shown = check::tells_a_failure(request) && !check::tells_of_no_end(request);
-        if !self.desk.parts.early_checks || !can_be_shown {
+        let tells = check::tells_a_failure(request);
+        let can_be_shown = tells || check::says_that_tests_fail(request);
+        if !self.desk.parts.early_checks || !can_be_shown || check::tells_of_no_end(request) {
             return Ok(None);
         }
         let tree = self.tree()?;
         let patch = tree.overlay.patch();
         let checked = self.checked(tree, patch).await?;
-        let shows_it = |ran: &Ran| !ran.result.passed && check::tells_the_same(request, &ran.output);
+        // Who quotes no failure means any.
+        let shows_it =
+            |ran: &Ran| !ran.result.passed && (!tells || check::tells_the_same(request, &ran.output));
         if !checked.checks.iter().any(shows_it) {
             return Ok(None);
         }
