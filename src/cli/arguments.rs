@@ -22,7 +22,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
     pub candidates: Option<u32>,
     /// How often the Coder is asked again for a check that failed, before you are asked; what fails in the
-    /// tree already is repaired in two ways, so often each [default: 3]
+    /// tree already is repaired twice as often [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=8))]
     pub repairs: Option<u32>,
     /// Run no checks

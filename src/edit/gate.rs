@@ -1,7 +1,7 @@
 //! Whether an edit may stand: paths, placeholders, syntax, deletions. Pure; the overlay asks.
 //!
 //! Gates judge what would be in the tree, never what the model says about it. They must not write,
-//! and know languages only through the function that is passed in.
+//! and know languages only through the functions that are passed in, but for how files are cut (`parts`).
 
 mod parts;
 

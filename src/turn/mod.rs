@@ -73,8 +73,8 @@ pub struct Desk {
 pub struct Tries {
     /// How often each plan is carried out, to choose the best result; at least 1.
     pub candidates: u32,
-    /// How often the Coder is asked again for a check that failed; in each of two ways for one that fails in the
-    /// tree already.
+    /// How often the Coder is asked again for a check that failed; twice as often for one that fails in the tree
+    /// already.
     pub repairs: u32,
 }
 

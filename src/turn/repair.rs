@@ -53,9 +53,9 @@ impl Failed {
 }
 
 impl Maker<'_> {
-    /// The tree as it is, repaired; for a request that tells of a failure which a check shows as well, or says that tests fail. The
-    /// check says all of it where a paste is cut, and it judges several answers at once. `None` where no check
-    /// shows it, or no repair gains anything.
+    /// The tree as it is, repaired; for a request that tells of a failure which a check shows as well, or says that
+    /// tests fail. The check says all of it where a paste is cut, and it judges several answers at once. `None`
+    /// where no check shows it, or no repair gains anything.
     pub(super) async fn repaired_tree(&self) -> Result<Option<Checked>, Stop> {
         let request = &self.job.request.text;
         let tells = check::tells_a_failure(request);
