@@ -5,13 +5,18 @@
 //! code is told by the test's own line (`statement`), so the tree is asked for it. It must not know what a
 //! digest is for.
 
+mod holds;
+mod kinds;
 mod local;
 mod python;
 mod rust;
 mod stated;
 mod statement;
 
+pub use holds::must_hold;
 pub use stated::stated;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use statement::Compared;
 
@@ -23,6 +28,11 @@ const LONGEST: usize = 400;
 /// What stands between a call and what came of it, and between that and what has to come.
 const GAVE: &str = " gave ";
 const MUST_GIVE: &str = ", but it must give ";
+/// What stands between a statement and the error that came of it, and before the error that has to come.
+const RAISED: &str = "` raised ";
+const MUST_RAISE: &str = ", but it must raise ";
+/// Before what was done until then.
+const AFTER: &str = ", after `";
 /// What stands between a test and its statements.
 const DOES: &str = " does `";
 /// What stands between a call and what has to come where nothing came of it.
@@ -31,39 +41,46 @@ const MUST: &str = " must give ";
 /// The text of a file of the tree, if there is such a file.
 pub type Source<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// What the failures in an output say, each once; empty where nothing is understood.
+/// What the failures in an output say, each once; empty where nothing is understood. Of many, some of each
+/// function, and before them what kinds of values are wrong.
 pub fn digest(output: &str, source: &Source<'_>) -> Vec<String> {
     let lines: Vec<&str> = output.lines().map(str::trim_end).collect();
     let mut told: Vec<String> = Vec::new();
     let found = python::unittest(&lines, source).into_iter().chain(python::pytest(&lines));
     for line in found.chain(rust::cargo(&lines, source)) {
-        let line = match line.char_indices().nth(LONGEST) {
-            Some((end, _)) => format!("{} …", &line[..end]),
-            None => line,
-        };
-        if !told.contains(&line) && told.len() < MOST {
+        if !told.contains(&line) {
             told.push(line);
         }
     }
-    told
+    let mut all = kinds::kinds(&told);
+    all.extend(spread(told));
+    let cut = |line: String| match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => line,
+    };
+    all.into_iter().map(cut).collect()
 }
 
-/// A line of a digest without what came: what has to hold, for who has not seen what gave it. Where the code
-/// panicked, that stays: it is what must not happen again.
-pub fn must_hold(line: &str) -> String {
-    match line.split_once(GAVE).and_then(|(code, rest)| Some((code, rest.split_once(MUST_GIVE)?.1))) {
-        Some((code, expected)) => format!("{code}{MUST}{expected}"),
-        None => instead(line).unwrap_or_else(|| line.to_owned()),
+/// The first lines of each function in turn, in their order: those of one alone would say nothing of the others.
+fn spread(lines: Vec<String>) -> Vec<String> {
+    let mut turns: BTreeMap<Option<String>, usize> = BTreeMap::new();
+    let mut ranked: Vec<(usize, usize)> = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let turn = turns.entry(function(line)).or_default();
+        ranked.push((*turn, at));
+        *turn += 1;
     }
+    ranked.sort_unstable();
+    let chosen: BTreeSet<usize> = ranked.into_iter().take(MOST).map(|(_, at)| at).collect();
+    lines.into_iter().enumerate().filter(|(at, _)| chosen.contains(at)).map(|(_, line)| line).collect()
 }
 
-/// What has to hold where a test of one statement came to something else.
-fn instead(line: &str) -> Option<String> {
-    let (test, rest) = line.split_once(DOES)?;
-    let (body, told) = rest.split_once("`: ")?;
-    let told = told.rsplit_once(" (").map_or(told, |(told, _place)| told);
-    let (code, value) = stated::asked(body.trim_end_matches(';'))?;
-    Some(format!("{test}: `{code}`{MUST}{value}, where there was: {told}"))
+/// The function that a line of a digest is about.
+fn function(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once('`')?;
+    let code = rest.split_once(RAISED).or_else(|| rest.split_once('`'))?.0;
+    let code = stated::asked(code).map_or_else(|| code.to_owned(), |(code, _)| code);
+    statement::asks_for(&code).map(str::to_owned)
 }
 
 /// A line for a comparison of these two values, if it is known which of them came from the code.

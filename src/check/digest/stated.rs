@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::statement::{self, is_word};
-use super::{LONGEST, MOST, MUST, local};
+use super::{LONGEST, MUST, local, spread};
 
 /// What the assertions of a test file, in Rust or Python, ask of functions with these names: a line for each as
 /// in [`super::must_hold`], in the order of the file.
@@ -24,11 +24,8 @@ pub fn stated(text: &str, names: &BTreeSet<String>) -> Vec<String> {
         if calls(&code, names) && line.len() <= LONGEST && !told.contains(&line) {
             told.push(line);
         }
-        if told.len() == MOST {
-            break;
-        }
     }
-    told
+    spread(told)
 }
 
 /// The code of an assertion and what it must give.

@@ -146,13 +146,35 @@ pub(super) fn has_call(text: &str) -> bool {
     unquoted(text).is_some_and(|characters| characters.iter().any(is_call))
 }
 
+/// The function or attribute that code asks for last: `f` of `g(1).f(2)`, `lst` of `Allergies(3).lst`.
+pub(super) fn asks_for(code: &str) -> Option<&str> {
+    let code = code.trim();
+    let mut head = code;
+    if code.ends_with(')') {
+        let (mut depth, mut opens) = (0usize, None);
+        for (at, _, c) in unquoted(code)? {
+            match c {
+                '(' => {
+                    opens = if depth == 0 { Some(at) } else { opens };
+                    depth += 1;
+                }
+                ')' => depth = depth.checked_sub(1)?,
+                _ => {}
+            }
+        }
+        head = &code[..opens?];
+    }
+    let name = head.rsplit(|c| !is_word(c)).next()?;
+    (!name.is_empty()).then_some(name)
+}
+
 /// Whether a character may stand in a name.
 pub(super) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
 /// The parts between commas that stand in no bracket and no quotation; `None` if one is left open.
-fn pieces(text: &str) -> Option<Vec<&str>> {
+pub(super) fn pieces(text: &str) -> Option<Vec<&str>> {
     let (mut depth, mut start) = (0usize, 0);
     let mut pieces = Vec::new();
     for (at, _, c) in unquoted(text)? {
@@ -252,6 +274,21 @@ mod tests {
             "assert_eq!(Some(result), f())",
         ] {
             assert_eq!(side(unclear), None, "{unclear}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_last_is_named() {
+        for (code, name) in [
+            ("f(1, \")\")", Some("f")),
+            ("Allergies(257).lst", Some("lst")),
+            ("x::g(a(1)).f(b(2))", Some("f")),
+            ("err.exception.args[0]", None),
+            ("(1, 2)", None),
+            ("f(1", Some("1")),
+            ("", None),
+        ] {
+            assert_eq!(asks_for(code), name, "{code}");
         }
     }
 

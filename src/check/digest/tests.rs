@@ -87,18 +87,48 @@ fn unittest_says_what_stood_in_variables_and_after_what() {
         told,
         [
             "`find(\"Orchestra\", [\"orchestra\"])` gave 'orchestra' once instead of 0 times; 'x' 0 times instead of 2 times, but it must give [\"x\", \"x\"] in any order",
-            "`err.exception.args[0]` gave 'not', but it must give 'no', after `with self.assertRaises(ValueError) as err: f(0)`",
+            "`f(0)` raised ValueError that says 'not', but it must raise ValueError that says 'no'",
         ]
     );
 }
 
 #[test]
-fn what_must_hold_is_told_without_what_came() {
+fn unittest_says_which_error_must_come() {
+    let output = "FAIL: test_a (t.T.test_a)\nTraceback (most recent call last):\n  File \"/x/t.py\", line 2, in test_a\n    with self.assertRaises(ValueError) as err:\nAssertionError: ValueError not raised\n";
+    let test = "def test_a(self):\n    with self.assertRaises(ValueError) as err:\n        f([5], -3)\n";
+    let told = digest(output, &|_| Some(test.to_owned()));
+    assert_eq!(told, ["`f([5], -3)` gave no error, but it must raise ValueError"]);
+}
+
+#[test]
+fn what_unittest_leaves_out_is_told_from_the_test() {
+    let output = |line: usize| {
+        format!(
+            "FAIL: test_a (t.T.test_a)\nTraceback (most recent call last):\n  File \"/x/t.py\", line {line}, in test_a\n    self.assertEqual(sing(1), expected)\nAssertionError: Lists differ: ['1 bottle', [20 chars]'] != ['One bottle', [20 chars]']\n\nFirst differing element 0:\n'1 bottle'\n'One bottle'\n"
+        )
+    };
+    let test = "def test_a(self):\n    expected = ['One bottle', 'And if']\n    self.assertEqual(sing(1), expected)\n\ndef test_b(self):\n    for expected in songs():\n        self.assertEqual(sing(1), expected)\n";
+    let source = |_: &str| Some(test.to_owned());
     assert_eq!(
-        must_hold("a: `f(1)` gave [\n], but it must give 2, after `x`"),
-        "a: `f(1)` must give 2, after `x`"
+        digest(&output(3), &source),
+        ["`sing(1)` gave ['1 bottle', [20 chars]'], but it must give ['One bottle', 'And if']"]
     );
-    assert_eq!(must_hold("`f(1)` raised TypeError: no"), "`f(1)` raised TypeError: no");
+    assert_eq!(digest(&output(7), &source), ["`sing(1)[0]` gave '1 bottle', but it must give 'One bottle'"]);
+}
+
+#[test]
+fn of_many_failures_some_of_each_function_are_told() {
+    let failure = |code: &str, gave: &str, must: &str| {
+        format!(
+            "FAIL: test_a (t.T.test_a)\nTraceback (most recent call last):\n  File \"/x/t.py\", line 2, in test_a\n    self.assertEqual({code}, {must})\nAssertionError: {gave} != {must}\n====================\n"
+        )
+    };
+    let f = (0..20).map(|n| failure(&format!("f({n})"), "None", "[1]"));
+    let output: String = f.chain([failure("a.lst", "1", "2"), failure("a.lst", "2", "3")]).collect();
+    let told = digest(&output, &nothing);
+    assert_eq!(told[0], "`f` gave None each time, but it must give a list of int");
+    assert_eq!(told.len(), 9);
+    assert!(told[7].starts_with("`a.lst` gave 1") && told[8].starts_with("`a.lst` gave 2"), "{told:#?}");
 }
 
 #[test]
