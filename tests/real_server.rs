@@ -11,8 +11,8 @@ use countersign::answer;
 use countersign::edit::layout;
 use countersign::message::{EditFormat, ExploreAnswer, PlanAnswer};
 use countersign::provider::{
-    Anthropic, Api, ChatRequest, Chunk, Ending, Holding, Limits, Message, Narrowing, OpenAi, Provider,
-    ProviderError, Quirks, Schema, Speaker, StopReason,
+    Anthropic, Api, ChatRequest, Chunk, Ending, Holding, Limits, Message, Narrowing, OpenAi, Preface,
+    Provider, ProviderError, Quirks, Schema, Speaker, StopReason,
 };
 use countersign::region;
 use futures::StreamExt as _;
@@ -90,7 +90,7 @@ async fn a_held_block_searches_for_lines_of_the_file() {
     assert_eq!(provider.holding(), Holding::Held, "the server says that it is llama.cpp");
     let file = "def größe(name):\n    if name == \"a\\\\b\":\n\treturn '[^]'\n    return name # 🦀\n";
     let region = region::whole("a.py", file);
-    let blocks = layout::of(EditFormat::SearchReplace, "a.py", file, &[region], false);
+    let blocks = layout::of(EditFormat::SearchReplace, "a.py", file, &[region], Preface::Nothing);
     assert!(blocks.is_some(), "every line is there once");
     for words in ["say what it does", "rename the function to size"] {
         let asked = ChatRequest { layout: blocks.clone(), ..request(&format!("{file}\n{words}"), 120) };

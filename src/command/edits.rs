@@ -10,7 +10,7 @@ use crate::edit::parse::{self, Expected, Format};
 use crate::edit::{Code, Overlay, Planned, grammar, layout, tag};
 use crate::message::{EditFormat, Region, Step, StepAction, StepRequest};
 use crate::prompt::Prompts;
-use crate::provider::{Ending, Layout, Provider, StopReason};
+use crate::provider::{Ending, Layout, Preface, Provider, StopReason};
 use crate::region;
 use crate::role::{Roles, Sampling};
 
@@ -55,7 +55,13 @@ impl SingleEdit {
 
     /// What an answer of this form can be held to, if it can be.
     pub fn layout(&self, format: EditFormat) -> Option<Layout> {
-        layout::of(format, &self.file, &self.before, &[region::whole(&self.file, &self.before)], false)
+        layout::of(
+            format,
+            &self.file,
+            &self.before,
+            &[region::whole(&self.file, &self.before)],
+            Preface::Nothing,
+        )
     }
 
     /// Not every edit is about a definition that the index finds.

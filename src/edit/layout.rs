@@ -4,12 +4,18 @@ use countersign_index::lang;
 
 use super::searchable;
 use crate::message::{EditFormat, Region};
-use crate::provider::{Fenced, Layout};
+use crate::provider::{Fenced, Layout, Preface};
 
 /// The layout of an answer of this form about the file at `path`, whose whole text is `text` and of which
-/// `regions` are shown; `words` if a few may come first. `None` where the answer cannot be told from what it
+/// `regions` are shown; `preface` may come first. `None` where the answer cannot be told from what it
 /// holds.
-pub fn of(format: EditFormat, path: &str, text: &str, regions: &[Region], words: bool) -> Option<Layout> {
+pub fn of(
+    format: EditFormat,
+    path: &str,
+    text: &str,
+    regions: &[Region],
+    preface: Preface,
+) -> Option<Layout> {
     let name = match format {
         // Words would have no place between the blocks.
         EditFormat::SearchReplace => return searchable::of(path, text, regions).map(Layout::Blocks),
@@ -17,7 +23,7 @@ pub fn of(format: EditFormat, path: &str, text: &str, regions: &[Region], words:
         EditFormat::Whole => Some(path.to_owned()),
         EditFormat::Symbol => None,
     };
-    can_be_fenced(path, text).then_some(Layout::Fenced(Fenced { name, words }))
+    can_be_fenced(path, text).then_some(Layout::Fenced(Fenced { name, preface }))
 }
 
 /// Whether the text of the file will have no fences of its own, which would end its block.
@@ -34,10 +40,10 @@ mod tests {
 
     #[test]
     fn a_text_with_fences_of_its_own_is_left_free() {
-        let fenced = |format, path: &str, text: &str| of(format, path, text, &[], true);
-        let whole = Some(Layout::Fenced(Fenced { name: Some("a.py".into()), words: true }));
+        let fenced = |format, path: &str, text: &str| of(format, path, text, &[], Preface::Any);
+        let whole = Some(Layout::Fenced(Fenced { name: Some("a.py".into()), preface: Preface::Any }));
         assert_eq!(fenced(EditFormat::Whole, "a.py", "x = 1\n"), whole);
-        let symbol = Some(Layout::Fenced(Fenced { name: None, words: true }));
+        let symbol = Some(Layout::Fenced(Fenced { name: None, preface: Preface::Any }));
         assert_eq!(fenced(EditFormat::Symbol, "a.py", "x = 1\n"), symbol);
         for (path, text) in
             [("a.md", ""), ("a.txt", ""), ("a.py", "\"\"\"\n  ```\n\"\"\"\n"), ("a\nb.py", "")]
@@ -48,9 +54,21 @@ mod tests {
     }
 
     #[test]
+    fn words_before_code_are_of_the_script_of_the_request() {
+        for (request, preface) in [
+            ("Parse – and “quote” – it ✓", Preface::Ascii),
+            ("Grüße den Benutzer", Preface::Any),
+            ("修复测试", Preface::Any),
+        ] {
+            assert_eq!(Preface::of(request), preface, "{request}");
+        }
+    }
+
+    #[test]
     fn blocks_search_for_what_is_shown() {
         let text = "x = 1\n";
-        let blocks = of(EditFormat::SearchReplace, "a.py", text, &[region::whole("a.py", text)], false);
+        let blocks =
+            of(EditFormat::SearchReplace, "a.py", text, &[region::whole("a.py", text)], Preface::Nothing);
         assert!(matches!(blocks, Some(Layout::Blocks(_))), "{blocks:?}");
     }
 }

@@ -18,7 +18,7 @@ use crate::edit::parse::{self, Expected, Format};
 use crate::edit::{Code, Edit, Overlay, Planned, Refusal, layout, tag};
 use crate::message::{Cut, EditFormat, Region, Step, StepAction, StepRequest};
 use crate::protocol::Event;
-use crate::provider::Layout;
+use crate::provider::{Layout, Preface};
 use crate::region::{self, Place};
 use crate::role::{Budget, CallError};
 use crate::rules;
@@ -237,7 +237,10 @@ impl Work<'_> {
             let fails = heads.is_none() && (is_told_of_failure || !failure.is_empty() || unchanged > 0);
             let layout = match format {
                 EditFormat::SearchReplace if !self.desk.holds_blocks => None,
-                _ => layout::of(format, &step.file, &text, &regions, fails),
+                _ => {
+                    let preface = if fails { Preface::of(&request) } else { Preface::Nothing };
+                    layout::of(format, &step.file, &text, &regions, preface)
+                }
             };
             let asked = StepRequest {
                 request: request.clone(),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::provider::testing::{request, told_within};
-use crate::provider::{Chunk, Ending, Provider, Schema, Speaker, StopReason};
+use crate::provider::{Chunk, Ending, Preface, Provider, Schema, Speaker, StopReason};
 use crate::weights::Store;
 
 /// A tiny model in a folder of its own, which has to outlive it.
@@ -72,8 +72,13 @@ async fn every_answer_of_a_random_model_keeps_the_schema() {
 async fn every_block_of_a_random_model_is_found() {
     let text = "def a():\n    return 1\n\n\ndef b():\n    return 1\n";
     let shown = [crate::region::whole("a.py", text)];
-    let blocks =
-        crate::edit::layout::of(crate::message::EditFormat::SearchReplace, "a.py", text, &shown, false);
+    let blocks = crate::edit::layout::of(
+        crate::message::EditFormat::SearchReplace,
+        "a.py",
+        text,
+        &shown,
+        Preface::Nothing,
+    );
     assert!(blocks.is_some());
     let (_folder, embedded) = tiny(Architecture::Qwen3, 4);
     let mut complete = 0;

@@ -7,7 +7,7 @@ pub(super) mod blocks;
 pub(super) mod fenced;
 mod notation;
 
-use super::Layout;
+use super::{Layout, Preface};
 
 /// The grammar in llama.cpp's notation, GBNF; `None` where nothing can be written by it.
 pub(super) fn gbnf(layout: &Layout) -> Option<String> {
@@ -29,7 +29,7 @@ pub(super) fn lark(layout: &Layout) -> String {
 pub(super) fn heads(layout: &Layout) -> Vec<String> {
     match layout {
         Layout::Blocks(searchable) => searchable.files.iter().map(|file| blocks::head(file)).collect(),
-        Layout::Fenced(fenced) if fenced.words => Vec::new(),
-        Layout::Fenced(fenced) => vec![fenced::head(fenced)],
+        Layout::Fenced(fenced) if fenced.preface == Preface::Nothing => vec![fenced::head(fenced)],
+        Layout::Fenced(_) => Vec::new(),
     }
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::provider::{Fenced, Layout, Message, Narrowing, Schema, SearchLine, Searchable, Speaker};
+use crate::provider::{Fenced, Layout, Message, Narrowing, Preface, Schema, SearchLine, Searchable, Speaker};
 
 /// A vocabulary of all single bytes, a few longer tokens, one special token, and the end.
 struct Bytes {
@@ -193,40 +193,48 @@ fn a_search_can_only_be_what_is_shown() {
     }
 }
 
-fn fenced(name: Option<&str>, words: bool) -> ChatRequest {
-    request(None, Some(Layout::Fenced(Fenced { name: name.map(str::to_owned), words })))
+fn fenced(name: Option<&str>, preface: Preface) -> ChatRequest {
+    request(None, Some(Layout::Fenced(Fenced { name: name.map(str::to_owned), preface })))
 }
 
 #[test]
 fn a_code_block_is_the_whole_answer() {
     let constrainer = constrainer();
     let block = "a.py\n```python\nx = 1\n\n`y` ``\n``z\n    ```\n```";
-    for (name, words, good, rest) in [
-        (Some("a.py"), false, block.to_owned(), "\nThis"),
-        (Some("a.py"), true, block.to_owned(), "\n"),
-        (Some("a.py"), true, format!("It is wrong.\n- `x`\n\n{block}"), "x"),
-        (Some("a.py"), true, format!("See:\na.py\n{block}"), "x"),
-        (None, false, "```\nx\n```".to_owned(), "`"),
-        (None, true, "So:\n```\nx\n```".to_owned(), "\n"),
+    for (name, preface, good, rest) in [
+        (Some("a.py"), Preface::Nothing, block.to_owned(), "\nThis"),
+        (Some("a.py"), Preface::Any, block.to_owned(), "\n"),
+        (Some("a.py"), Preface::Ascii, format!("It is wrong.\n- `x`\n\n{block}"), "x"),
+        (Some("a.py"), Preface::Any, format!("Fälsch, 错了.\n\n{block}"), "x"),
+        (Some("a.py"), Preface::Ascii, format!("See:\na.py\n{block}"), "x"),
+        (None, Preface::Nothing, "```\né\n```".to_owned(), "`"),
+        (None, Preface::Ascii, "So:\n```\né\n```".to_owned(), "\n"),
     ] {
-        assert_eq!(writes(&constrainer, &fenced(name, words), &good), Some(true), "{good}");
-        assert_eq!(writes(&constrainer, &fenced(name, words), &format!("{good}{rest}")), None, "{good}");
+        assert_eq!(writes(&constrainer, &fenced(name, preface), &good), Some(true), "{good}");
+        assert_eq!(writes(&constrainer, &fenced(name, preface), &format!("{good}{rest}")), None, "{good}");
     }
-    for (name, words, bad) in [
-        (Some("a.py"), false, "It"),
-        (Some("a.py"), false, "```"),
-        (Some("a.py"), true, "So:\n```"),
-        (Some("a.py"), true, &format!("{}b", "a\n".repeat(64))),
-        (Some("a.py"), true, &format!("{}\n", "a\n".repeat(64))),
-        (Some("a.py"), true, &format!("{}b", "a ".repeat(64))),
-        (None, false, "a.py\n"),
-        (None, false, "```a`"),
+    for (name, preface, bad) in [
+        (Some("a.py"), Preface::Nothing, "It"),
+        (Some("a.py"), Preface::Nothing, "```"),
+        (Some("a.py"), Preface::Any, "So:\n```"),
+        (Some("a.py"), Preface::Ascii, "Fä"),
+        (Some("a.py"), Preface::Ascii, "错"),
+        (Some("a.py"), Preface::Ascii, &format!("{}b", "a\n".repeat(64))),
+        (Some("a.py"), Preface::Any, &format!("{}b", "a\n".repeat(64))),
+        (Some("a.py"), Preface::Any, &format!("{}\n", "a\n".repeat(64))),
+        (Some("a.py"), Preface::Any, &format!("{}b", "a ".repeat(64))),
+        (None, Preface::Nothing, "a.py\n"),
+        (None, Preface::Nothing, "```a`"),
     ] {
-        assert_eq!(writes(&constrainer, &fenced(name, words), bad), None, "{bad}");
+        assert_eq!(writes(&constrainer, &fenced(name, preface), bad), None, "{bad}");
     }
     for longest in ["w\n".repeat(64), "w ".repeat(64) + "\n", "w".repeat(900) + "\n"] {
         let longest = format!("{longest}a.py\n```\n```");
-        assert_eq!(writes(&constrainer, &fenced(Some("a.py"), true), &longest), Some(true), "{longest}");
+        assert_eq!(
+            writes(&constrainer, &fenced(Some("a.py"), Preface::Any), &longest),
+            Some(true),
+            "{longest}"
+        );
     }
 }
 
@@ -237,23 +245,25 @@ proptest! {
     #[test]
     fn both_notations_take_the_same_code_blocks(
         name in proptest::option::of("[ab.\\\\\"]{1,3}"),
-        words in proptest::bool::ANY,
-        said in proptest::collection::vec("[ab. `]{0,3}", 0..10),
+        preface in proptest::sample::select(vec![Preface::Nothing, Preface::Ascii, Preface::Any]),
+        said in proptest::collection::vec("[abé. `]{0,3}", 0..10),
         many in proptest::option::of((0usize..66, "[a ]{0,2}")),
         code in proptest::collection::vec("[`a ]{0,4}", 0..5),
         off in proptest::option::of((0usize..40, "[a`\n]")),
     ) {
-        let mut said = said.iter().filter(|_| words).map(|line| format!("{line}\n")).collect::<String>();
-        if let Some((times, word)) = many.filter(|_| words) {
+        let mut said = said.iter().filter(|_| preface != Preface::Nothing).map(|line| format!("{line}\n")).collect::<String>();
+        if let Some((times, word)) = many.filter(|_| preface != Preface::Nothing) {
             said = format!("{}\n{said}", format!("{word} ").repeat(times));
         }
         let head = name.iter().map(|name| format!("{name}\n")).collect::<String>();
         let mut text = format!("{said}{head}```a\n{}```", code.iter().map(|line| format!("{line}\n")).collect::<String>());
         if let Some((at, other)) = off {
             let at = at.min(text.len() - 1);
-            text.replace_range(at..=at, &other);
+            let next = (at + 1..).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+            let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.replace_range(at..next, &other);
         }
-        let request = fenced(name.as_deref(), words);
+        let request = fenced(name.as_deref(), preface);
         let grammar = layout::gbnf(request.layout.as_ref().unwrap()).unwrap();
         let expected = CONSTRAINER.with(|constrainer| writes(constrainer, &request, &text));
         prop_assert_eq!(layout::blocks::tests::writes(&grammar, &text), expected, "{}\n{}", text, grammar);

@@ -12,6 +12,8 @@ enum Part {
     Text(String),
     /// Any character but these.
     Not(String),
+    /// Any character from the first to the last of one of these.
+    Among(Vec<[char; 2]>),
     Rule(String),
     Maybe(Box<Part>),
 }
@@ -70,8 +72,18 @@ fn parsed(grammar: &str) -> Rules {
                     rest = after;
                 }
                 '[' => {
-                    let (text, after) = up_to(']', rest[1..].strip_prefix('^').expect("[^"));
-                    way.push(Part::Not(text));
+                    let excluded = rest[1..].strip_prefix('^');
+                    let (text, after) = up_to(']', excluded.unwrap_or(&rest[1..]));
+                    way.push(match excluded {
+                        Some(_) => Part::Not(text),
+                        None => {
+                            let range = |range: &[char]| match range {
+                                [first, '-', last] => [*first, *last],
+                                other => panic!("{other:?} is no range"),
+                            };
+                            Part::Among(text.chars().collect::<Vec<_>>().chunks(3).map(range).collect())
+                        }
+                    });
                     rest = after;
                 }
                 _ => {
@@ -122,6 +134,9 @@ fn ways(grammar: &str, text: &str) -> BTreeSet<Way> {
             match way.pop()? {
                 Part::Text(text) => way.push(Part::Text(text.strip_prefix(c)?.to_owned())),
                 Part::Not(others) if others.contains(c) => return None,
+                Part::Among(ranges) if !ranges.iter().any(|[first, last]| (*first..=*last).contains(&c)) => {
+                    return None;
+                }
                 _ => {}
             }
             Some(way)
