@@ -10,6 +10,19 @@ use crate::message::{EditFormat, Step, StepAction};
 /// Files of so few lines are asked for whole: nothing has to be found in them again.
 const WHOLE_LINES: usize = 30;
 
+/// And of so many, where most bodies are still to be written.
+const STUB_LINES: usize = 100;
+/// How a statement begins that stands for a body.
+const STUBS: [&str; 7] = [
+    "todo!(",
+    "unimplemented!(",
+    "raise NotImplementedError",
+    "panic(\"",
+    "throw new Error(",
+    "throw new UnsupportedOperationException(",
+    "throw new NotImplementedException(",
+];
+
 /// What the choice depends on.
 pub(super) struct Target<'a> {
     pub step: &'a Step,
@@ -35,6 +48,10 @@ impl Target<'_> {
             StepAction::Create => EditFormat::Whole,
             _ if self.fixed.as_ref().is_some_and(possible) => self.fixed.unwrap_or(EditFormat::Whole),
             _ if self.text.lines().count() <= WHOLE_LINES => EditFormat::Whole,
+            // Blocks would first repeat all of it.
+            _ if self.definition().is_none() && self.fits_answer && self.is_to_be_written() => {
+                EditFormat::Whole
+            }
             _ => {
                 let mut forms = self.ranked.iter().copied().chain(EditFormat::ALL);
                 // The invariant behind it: blocks are always possible.
@@ -55,6 +72,14 @@ impl Target<'_> {
         }
     }
 
+    /// Whether the file is short, and most of what it defines has no body yet.
+    fn is_to_be_written(&self) -> bool {
+        let begins_so = |line: &str| STUBS.iter().any(|stub| line.starts_with(stub));
+        let is_stub = |line: &&str| matches!(line.trim(), "pass" | "...") || begins_so(line.trim());
+        let stubs = self.text.lines().filter(is_stub).count();
+        stubs > 1 && 2 * stubs >= self.definitions.len() && self.text.lines().count() <= STUB_LINES
+    }
+
     /// The one definition that the step names.
     pub fn definition(&self) -> Option<&Definition> {
         match grammar::named(self.definitions, &self.step.symbol).as_slice() {
@@ -69,7 +94,7 @@ mod tests {
     use super::*;
 
     fn check(action: StepAction, symbol: &str, lines: usize, fits_answer: bool, expected: &[EditFormat]) {
-        let text: String = (0..lines / 2).map(|n| format!("def f{n}():\n    pass\n")).collect::<String>()
+        let text: String = (0..lines / 2).map(|n| format!("def f{n}():\n    return 1\n")).collect::<String>()
             + "def twin():\n    pass\ndef twin():\n    pass\n";
         let text = if action == StepAction::Create { String::new() } else { text };
         let step = Step {
@@ -110,6 +135,34 @@ mod tests {
         assert_eq!(first(&ranked, true), EditFormat::Whole);
         assert_eq!(first(&ranked, false), EditFormat::AnchoredLines);
         assert_eq!(first(&[], false), EditFormat::SearchReplace);
+    }
+
+    #[test]
+    fn a_file_that_is_to_be_written_is_asked_for_whole() {
+        let first = |functions: usize, body: &str, symbol: &str| {
+            let text: String = (0..functions).map(|n| format!("def f{n}():\n    {body}\n\n")).collect();
+            let step = Step {
+                action: StepAction::Edit,
+                file: "a.py".into(),
+                symbol: symbol.into(),
+                target: String::new(),
+                task: "t".into(),
+            };
+            let definitions = grammar::definitions("a.py", &text);
+            let target = Target {
+                step: &step,
+                text: &text,
+                definitions: &definitions,
+                fits_answer: true,
+                ranked: &[EditFormat::SearchReplace],
+                fixed: None,
+            };
+            target.first()
+        };
+        assert_eq!(first(20, "pass", ""), EditFormat::Whole);
+        assert_eq!(first(20, "raise NotImplementedError()", ""), EditFormat::Whole);
+        assert_eq!(first(20, "return 1", ""), EditFormat::SearchReplace);
+        assert_eq!(first(60, "pass", ""), EditFormat::SearchReplace);
     }
 
     #[test]
