@@ -221,6 +221,38 @@ fn each_rule_can_be_left_out_and_a_baseline_compared() {
 }
 
 #[test]
+fn others_ways_stand_beside_ours() {
+    let clone = Clone::new();
+    // Speaks as the driver of Aider does; the real one is no part of the tests.
+    let python = clone.place.config().join("python");
+    let script = "#!/bin/sh\n[ \"$1\" = -c ] && { echo 0.1; exit; }\necho '{\"files\": []}'\n\
+                  while read -r line; do echo '{\"files\": [\"README.md\", \"src/parse.py\"]}'; done\n";
+    std::fs::write(&python, script).unwrap();
+    make_executable(&python);
+    let (python, out) = (python.display().to_string(), clone.place.config().join("out.jsonl"));
+    let tasks = clone.two();
+    let arguments = [
+        "--baseline",
+        "aider-map",
+        "--baseline",
+        "loom",
+        "--out",
+        out.to_str().unwrap(),
+        "--peer-python",
+        &python,
+    ];
+    let table = clone.run(&tasks, &arguments).succeeds().stdout;
+    assert!(table.contains("loom ") && table.contains("aider map "), "{table}");
+    let ranked = |name: &str| lines(&out.with_file_name(name))[0]["ranked_files"].clone();
+    assert_eq!(ranked("out.aider-map.jsonl"), json!(["README.md", "src/parse.py"]));
+    // "parse_header" is a part of a defined name (7) and of the text (2), "line" of the text alone.
+    assert_eq!(ranked("out.loom.jsonl"), json!(["src/parse.py"]));
+    clone
+        .run(&tasks, &["--baseline", "aider-map", "--peer-python", "/no/such"])
+        .fails(2, "/no/such has no Aider");
+}
+
+#[test]
 fn mistakes_are_told_before_the_work_begins() {
     let clone = Clone::new();
     let tasks = clone.two();

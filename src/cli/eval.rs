@@ -70,19 +70,26 @@ pub struct LocateArgs {
     /// Measure also without this rule; `all` for each in turn (may be repeated)
     #[arg(long, value_name = "RULE")]
     pub ablate: Vec<String>,
-    /// Measure also a plain way, to compare
+    /// Measure also another way, to compare (may be repeated)
     #[arg(long, value_enum)]
-    pub baseline: Option<Baseline>,
+    pub baseline: Vec<Baseline>,
+    /// A Python with Aider, for its map
+    #[arg(long, value_name = "FILE", default_value = "python3")]
+    pub peer_python: PathBuf,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
-/// Plain ways of finding files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// Other ways of finding files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Baseline {
     /// BM25 over whole files, and whole files in the pack
     Bm25,
+    /// The rules of ProtoAgent's Context Loom, on our index
+    Loom,
+    /// Aider's map of the repository
+    AiderMap,
 }
 
 #[derive(Debug, Args)]

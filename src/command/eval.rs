@@ -1,15 +1,10 @@
 //! `countersign eval`: what countersign achieves, measured by its own command.
 
 mod edit;
-mod interval;
 mod locate;
 mod plot;
-mod prediction;
 mod report;
-mod score;
-mod table;
-mod task;
-mod variant;
+mod statistics;
 mod whole;
 
 use crate::cli::EvalCommand;

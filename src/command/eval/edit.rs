@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::interval::Share;
-use super::score::median;
+use super::statistics::{Share, median};
 use super::whole::exam;
 use crate::cli::EditArgs;
 use crate::command::edits::{self, SingleEdit, Stage, Writer, Written};

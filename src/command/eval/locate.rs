@@ -1,16 +1,22 @@
 //! `countersign eval locate`: which files a change will touch, from its request alone, against what
 //! the change really touched.
 
+mod aider_map;
+mod loom;
+mod place;
+mod prediction;
+mod score;
+mod table;
+mod task;
+mod variant;
+
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
-use anyhow::Context as _;
-use countersign_index::{Checkout, Index};
-
-use super::prediction::Predictions;
-use super::table::Report;
-use super::task::{self, Task, clone_of};
-use super::variant::{Variant, variants};
+use self::place::Place;
+use self::prediction::Predictions;
+use self::table::Report;
+use self::task::{Task, clone_of};
+use self::variant::{Variant, variants};
 use crate::cli::LocateArgs;
 use crate::command::json;
 use crate::config::Config;
@@ -18,7 +24,7 @@ use crate::ui::progress;
 
 pub fn locate(config: &Config, arguments: &LocateArgs) -> anyhow::Result<String> {
     let tasks = task::read(&arguments.tasks, &arguments.repo)?;
-    let variants = variants(&arguments.ablate, arguments.baseline.is_some())?;
+    let variants = variants(arguments)?;
     let mut predictions = Vec::new();
     for (at, variant) in variants.iter().enumerate() {
         let file = arguments.out.as_ref().map(|out| variant.file(out, at == 0));
@@ -36,14 +42,12 @@ pub fn locate(config: &Config, arguments: &LocateArgs) -> anyhow::Result<String>
     let bar = progress::count();
     let (mut done, total) = (0, by_repo.values().map(Vec::len).sum::<usize>() as u64);
     for ((repo, tasks), clone) in by_repo.into_iter().zip(clones) {
-        let place = Place::new(config, &clone)?;
-        let Place { mut checkout, mut index, folder: _folder } = place;
+        let mut place = Place::new(config, &clone)?;
         for task in tasks {
             bar.show(repo, done, Some(total));
             done += 1;
-            checkout.switch(&task.base_commit).with_context(|| format!("task `{}`", task.id))?;
-            index.update(&mut |_| ControlFlow::Continue(()))?;
-            answer(&mut index, task, &variants, &mut predictions, arguments.budget)?;
+            place.switch(task)?;
+            answer(&mut place, task, &variants, &mut predictions, arguments.budget)?;
         }
     }
     bar.clear();
@@ -52,7 +56,7 @@ pub fn locate(config: &Config, arguments: &LocateArgs) -> anyhow::Result<String>
 }
 
 fn answer(
-    index: &mut Index,
+    place: &mut Place,
     task: &Task,
     variants: &[Variant],
     predictions: &mut [Predictions],
@@ -64,32 +68,10 @@ fn answer(
             continue;
         }
         if is_first {
-            // What an index does once, such as reading itself into memory, is no part of the time.
-            variant.predict(index, &task.id, "", budget)?;
+            variant.warm_up(place, budget)?;
             is_first = false;
         }
-        predictions.add(variant.predict(index, &task.id, &task.query, budget)?)?;
+        predictions.add(variant.predict(place, task, budget)?)?;
     }
     Ok(())
-}
-
-/// Work tree and index of one repository, gone when dropped.
-struct Place {
-    checkout: Checkout,
-    index: Index,
-    folder: tempfile::TempDir,
-}
-
-impl Place {
-    fn new(config: &Config, clone: &std::path::Path) -> anyhow::Result<Place> {
-        let folder = tempfile::Builder::new()
-            .prefix("eval-")
-            .tempdir_in(config.data.folder())
-            .context("cannot make a folder for throw-away work trees")?;
-        let (tree, store) = (folder.path().join("tree"), folder.path().join("index"));
-        std::fs::create_dir(&tree).context("cannot make a folder for throw-away work trees")?;
-        let checkout = Checkout::new(clone, &tree)?;
-        let index = Index::open(&tree, &store)?;
-        Ok(Place { checkout, index, folder })
-    }
 }

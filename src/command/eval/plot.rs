@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::interval::Share;
+use super::statistics::Share;
 
 const WIDTH: f64 = 760.0;
 /// Where the names end and the drawing begins.

@@ -1,7 +1,7 @@
 //! `countersign eval task`: whole tasks in throw-away copies, with tests that the agent does not see.
 
 mod agent;
-mod aider;
+pub mod aider;
 pub mod cause;
 pub mod exam;
 mod exercise;

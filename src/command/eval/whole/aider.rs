@@ -17,6 +17,23 @@ use crate::cli::{PeerFormat, SamplingArgs};
 
 const DRIVER: &str = include_str!("aider.py");
 
+/// Flags with which it asks nobody, commits nothing and looks for nothing outside of its folder.
+pub const ALONE: [&str; 13] = [
+    "--no-auto-commits",
+    "--no-dirty-commits",
+    "--yes-always",
+    "--no-check-update",
+    "--no-analytics",
+    "--no-gitignore",
+    "--no-suggest-shell-commands",
+    "--no-detect-urls",
+    "--no-show-model-warnings",
+    "--no-show-release-notes",
+    "--no-fancy-input",
+    "--no-pretty",
+    "--no-restore-chat-history",
+];
+
 /// How often Aider answers to tests that fail again by itself, with `--auto-test`: its `max_reflections`.
 pub const REFLECTIONS: usize = 3;
 
@@ -103,23 +120,7 @@ impl Aider {
         command.arg(driver).args(["--model", &name, "--edit-format", setup.format.name()]);
         command.args(["--model-settings-file", &settings, "--model-metadata-file", &facts]);
         command.args(["--openai-api-base", &proxy.url(), "--openai-api-key", "none"]);
-        for flag in [
-            "--no-auto-commits",
-            "--no-dirty-commits",
-            "--yes-always",
-            "--no-check-update",
-            "--no-analytics",
-            "--no-gitignore",
-            "--no-suggest-shell-commands",
-            "--no-detect-urls",
-            "--no-show-model-warnings",
-            "--no-show-release-notes",
-            "--no-fancy-input",
-            "--no-pretty",
-            "--no-restore-chat-history",
-        ] {
-            command.arg(flag);
-        }
+        command.args(ALONE);
         for (flag, name) in [("--chat-history-file", "chat.md"), ("--input-history-file", "input.txt")] {
             command.arg(flag).arg(home.join(name));
         }

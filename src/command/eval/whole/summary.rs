@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use super::cause::Cause;
 use super::record::{Known, Record};
-use crate::command::eval::interval::Share;
-use crate::command::eval::score::median;
+use crate::command::eval::statistics::{Share, median};
 use crate::sanitize::visible;
 
 /// Everything that the results come to.

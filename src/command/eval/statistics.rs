@@ -1,4 +1,5 @@
-//! Owns intervals of shares: how far a share in a few tasks can be from the share in all. Pure.
+//! Owns the statistics of all evaluations: medians, and how far a share in a few tasks can be from the
+//! share in all. Pure.
 
 use serde::Serialize;
 
@@ -36,6 +37,16 @@ impl Share {
     }
 }
 
+/// The middle value, or the mean of the two; 0 of none.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match (values.len(), values.len() / 2) {
+        (0, _) => 0.0,
+        (length, middle) if length % 2 == 1 => values[middle],
+        (_, middle) => (values[middle - 1] + values[middle]) / 2.0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +64,12 @@ mod tests {
         check(1, 2, 0.0945, 0.9055);
         check(0, 0, 0.0, 1.0);
         assert_eq!(Share::new(6, 20).in_percent(), "30.0 [15, 52]");
+    }
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), 3.0);
+        assert_eq!(median(vec![3.0, 1.0, 8.0]), 3.0);
+        assert_eq!(median(vec![]), 0.0);
     }
 }

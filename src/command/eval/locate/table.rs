@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::interval::Share;
 use super::prediction::Predictions;
 use super::score::{Figures, mean, score};
 use super::task::Task;
 use super::variant::Variant;
+use crate::command::eval::statistics::Share;
 use crate::sanitize::visible;
 
 /// Everything that was measured.
@@ -92,14 +92,14 @@ impl Report {
             let hunks = a.hunks.zip(b.hunks).map(|(a, b)| a - b);
             let _ = writeln!(
                 text,
-                "{:40} {:>+6.1} {:>+6.1} {:>+6.1} {:>+6.1} {:>+6.3} {:>+6.1} {:>6}",
+                "{:40} {:>+6.1} {:>+6.1} {:>+6.1} {:>+6.1} {:>+6.3} {:>6} {:>6}",
                 "",
                 100.0 * (a.acc1 - b.acc1),
                 100.0 * (a.recall5 - b.recall5),
                 100.0 * (a.recall10 - b.recall10),
                 100.0 * (a.all10 - b.all10),
                 a.mrr - b.mrr,
-                100.0 * (a.pack - b.pack),
+                packed(b, format!("{:+.1}", 100.0 * (a.pack - b.pack))),
                 hunks.map_or_else(|| "-".to_owned(), |gain| format!("{:+.1}", 100.0 * gain)),
             );
         }
@@ -119,21 +119,26 @@ impl Report {
     }
 }
 
+/// What is said of packs; a way that only ranks has none.
+fn packed(figures: &Figures, figure: String) -> String {
+    if figures.tokens > 0.0 { figure } else { "-".to_owned() }
+}
+
 fn line(text: &mut String, name: &str, group: &Group) {
     let figures = &group.figures;
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
-        "{name:34} {:>5} {:>6.1} {:>6.1} {:>6.1} {:>6.1} {:>6.3} {:>6.1} {:>6} {:>7.0} {:>7.3}",
+        "{name:34} {:>5} {:>6.1} {:>6.1} {:>6.1} {:>6.1} {:>6.3} {:>6} {:>6} {:>7} {:>7.3}",
         group.tasks,
         100.0 * figures.acc1,
         100.0 * figures.recall5,
         100.0 * figures.recall10,
         100.0 * figures.all10,
         figures.mrr,
-        100.0 * figures.pack,
+        packed(figures, format!("{:.1}", 100.0 * figures.pack)),
         figures.hunks.map_or_else(|| "-".to_owned(), |share| format!("{:.1}", 100.0 * share)),
-        figures.tokens,
+        packed(figures, format!("{:.0}", figures.tokens)),
         figures.seconds,
     );
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::prediction::Prediction;
 use super::task::Task;
+use crate::command::eval::statistics::median;
 
 /// Tokens of the pack that count, four bytes each; of a larger pack the beginning.
 pub const PACK_TOKENS: f64 = 8_000.0;
@@ -108,20 +109,10 @@ fn average(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / count
 }
 
-/// The middle value, or the mean of the two; 0 of none.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    match (values.len(), values.len() / 2) {
-        (0, _) => 0.0,
-        (length, middle) if length % 2 == 1 => values[middle],
-        (_, middle) => (values[middle - 1] + values[middle]) / 2.0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::eval::prediction::Passage;
+    use crate::command::eval::locate::prediction::Passage;
 
     fn task() -> Task {
         Task {
@@ -169,11 +160,10 @@ mod tests {
     }
 
     #[test]
-    fn means_and_medians() {
+    fn means_and_the_median_time() {
         let of = |acc1, hunks, seconds| Figures { acc1, hunks, seconds, ..Figures::default() };
         let all = mean(&[of(1.0, Some(0.5), 3.0), of(0.0, None, 1.0), of(0.5, Some(1.0), 8.0)]);
         assert_eq!((all.acc1, all.hunks, all.seconds), (0.5, Some(0.75), 3.0));
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), 3.0);
         assert_eq!(mean(&[]), Figures::default());
     }
 }
