@@ -74,7 +74,7 @@ pub struct LocateArgs {
     #[arg(long, value_enum)]
     pub baseline: Vec<Baseline>,
     /// A Python with Aider, for its map
-    #[arg(long, value_name = "FILE", default_value = "python3")]
+    #[arg(long, value_name = "PATH", default_value = "python3", value_parser = program)]
     pub peer_python: PathBuf,
     /// Print JSON
     #[arg(long)]
@@ -121,6 +121,15 @@ pub struct SamplingArgs {
     /// At 0 a model gives the same answer for every seed
     #[arg(long, default_value_t = 0.0, value_parser = temperature)]
     pub temperature: f32,
+}
+
+/// A program by its name, or by its path from here: it is started in another folder.
+fn program(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.components().count() < 2 {
+        return Ok(path);
+    }
+    std::path::absolute(path).map_err(|error| error.to_string())
 }
 
 fn temperature(text: &str) -> Result<f32, String> {
@@ -175,7 +184,7 @@ pub struct TaskArgs {
     #[arg(long, value_enum, default_value_t = PeerFormat::Whole, requires = "peer")]
     pub peer_format: PeerFormat,
     /// The Python that has the other agent installed
-    #[arg(long, value_name = "PATH", default_value = "python3", requires = "peer")]
+    #[arg(long, value_name = "PATH", default_value = "python3", value_parser = program, requires = "peer")]
     pub peer_python: PathBuf,
     /// Print JSON
     #[arg(long)]

@@ -59,3 +59,18 @@ fn every_command_has_an_example() {
         assert!(help.contains("Example"), "{} has no example", command.get_name());
     }
 }
+
+/// A peer is started in the folder of its task, from where a path of here leads nowhere.
+#[test]
+fn a_peers_program_is_found_from_here() {
+    let python = |given: &str| {
+        let words = ["countersign", "eval", "locate", "t", "--repos", "r", "--peer-python", given];
+        match Cli::try_parse_from(words).unwrap().command {
+            Some(Command::Eval { command: EvalCommand::Locate(arguments) }) => arguments.peer_python,
+            other => panic!("{other:?}"),
+        }
+    };
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(python("venv/bin/python"), here.join("venv/bin/python"));
+    assert_eq!(python("python3"), std::path::Path::new("python3"));
+}
