@@ -110,12 +110,12 @@ async fn a_held_block_searches_for_lines_of_the_file() {
 async fn a_held_code_block_is_all_that_comes() {
     let provider = openai();
     provider.window().await.unwrap();
-    for (format, words, head) in [
-        (EditFormat::Whole, false, "a.py\n```"),
-        (EditFormat::Whole, true, "\na.py\n```"),
-        (EditFormat::Symbol, true, "\n```"),
+    for (format, preface, head) in [
+        (EditFormat::Whole, Preface::Nothing, "a.py\n```"),
+        (EditFormat::Whole, Preface::Ascii, "\na.py\n```"),
+        (EditFormat::Symbol, Preface::Any, "\n```"),
     ] {
-        let layout = layout::of(format, "a.py", "x = 1\n", &[], words);
+        let layout = layout::of(format, "a.py", "x = 1\n", &[], preface);
         let asked = ChatRequest { layout, ..request("Write a function that adds two numbers.", 200) };
         let (pieces, ending) = answer(&provider, &asked).await.unwrap();
         let text = format!("\n{}", pieces.concat());
@@ -123,7 +123,9 @@ async fn a_held_code_block_is_all_that_comes() {
             let (before, code) = text.split_once(head).unwrap_or_else(|| panic!("no block: {text}"));
             // The line end that was put before the text, and those of 64 words.
             let spaces = before.matches([' ', '\n']).count();
-            assert!(spaces <= 65 && (words || before.trim().is_empty()), "{text}");
+            let may_speak = preface != Preface::Nothing;
+            assert!(spaces <= 65 && (may_speak || before.trim().is_empty()), "{text}");
+            assert!(preface != Preface::Ascii || before.is_ascii(), "{text}");
             assert!(code.ends_with("\n```") && code.matches("\n```").count() == 1, "{text}");
         }
     }
