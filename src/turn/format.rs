@@ -93,17 +93,15 @@ impl Target<'_> {
 mod tests {
     use super::*;
 
+    fn step(action: StepAction, symbol: &str) -> Step {
+        Step { action, file: "a.py".into(), symbol: symbol.into(), target: String::new(), task: "t".into() }
+    }
+
     fn check(action: StepAction, symbol: &str, lines: usize, fits_answer: bool, expected: &[EditFormat]) {
         let text: String = (0..lines / 2).map(|n| format!("def f{n}():\n    return 1\n")).collect::<String>()
             + "def twin():\n    pass\ndef twin():\n    pass\n";
         let text = if action == StepAction::Create { String::new() } else { text };
-        let step = Step {
-            action,
-            file: "a.py".into(),
-            symbol: symbol.into(),
-            target: String::new(),
-            task: "t".into(),
-        };
+        let step = step(action, symbol);
         let definitions = grammar::definitions("a.py", &text);
         let target = Target {
             step: &step,
@@ -121,13 +119,7 @@ mod tests {
     #[test]
     fn a_form_that_the_model_was_measured_to_write_best_is_tried_first() {
         let text = "x = 1\n".repeat(100);
-        let step = Step {
-            action: StepAction::Edit,
-            file: "a.py".into(),
-            symbol: String::new(),
-            target: String::new(),
-            task: "t".into(),
-        };
+        let step = step(StepAction::Edit, "");
         let first = |ranked: &[EditFormat], fits_answer| {
             Target { step: &step, text: &text, definitions: &[], fits_answer, ranked, fixed: None }.first()
         };
@@ -139,15 +131,9 @@ mod tests {
 
     #[test]
     fn a_file_that_is_to_be_written_is_asked_for_whole() {
-        let first = |functions: usize, body: &str, symbol: &str| {
+        let first = |functions: usize, body: &str| {
             let text: String = (0..functions).map(|n| format!("def f{n}():\n    {body}\n\n")).collect();
-            let step = Step {
-                action: StepAction::Edit,
-                file: "a.py".into(),
-                symbol: symbol.into(),
-                target: String::new(),
-                task: "t".into(),
-            };
+            let step = step(StepAction::Edit, "");
             let definitions = grammar::definitions("a.py", &text);
             let target = Target {
                 step: &step,
@@ -159,10 +145,10 @@ mod tests {
             };
             target.first()
         };
-        assert_eq!(first(20, "pass", ""), EditFormat::Whole);
-        assert_eq!(first(20, "raise NotImplementedError()", ""), EditFormat::Whole);
-        assert_eq!(first(20, "return 1", ""), EditFormat::SearchReplace);
-        assert_eq!(first(60, "pass", ""), EditFormat::SearchReplace);
+        assert_eq!(first(20, "pass"), EditFormat::Whole);
+        assert_eq!(first(20, "raise NotImplementedError()"), EditFormat::Whole);
+        assert_eq!(first(20, "return 1"), EditFormat::SearchReplace);
+        assert_eq!(first(60, "pass"), EditFormat::SearchReplace);
     }
 
     #[test]

@@ -52,21 +52,24 @@ impl Kind {
             (one, other) => (one == other).then_some(one),
         }
     }
+
+    fn name(&self) -> String {
+        match self {
+            Kind::Named(name) => (*name).to_owned(),
+            Kind::List(None) => "list".to_owned(),
+            Kind::List(Some(of)) => format!("list of {}", of.name()),
+        }
+    }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Kind::Named("None") => f.write_str("None"),
-            Kind::Named(name @ "int") => write!(f, "an {name}"),
-            Kind::Named(name) => write!(f, "a {name}"),
-            Kind::List(None) => f.write_str("a list"),
-            Kind::List(Some(of)) => {
-                let of = of.to_string();
-                let of = of.trim_start_matches("an ").trim_start_matches("a ");
-                write!(f, "a list of {of}")
-            }
-        }
+        let article = match self {
+            Kind::Named("None") => "",
+            Kind::Named("int") => "an ",
+            _ => "a ",
+        };
+        write!(f, "{article}{}", self.name())
     }
 }
 

@@ -8,8 +8,6 @@ import json
 import os
 import sys
 
-MOST = 50
-
 answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
 os.dup2(2, 1)
 
@@ -25,7 +23,7 @@ def ranked(coder, request):
     named = coder.get_file_mentions(request) | coder.get_ident_filename_matches(words)
     files = set(coder.get_all_abs_files())
     tags = coder.repo_map.get_ranked_tags(set(), files, named, words)
-    return list(dict.fromkeys(tag[0] for tag in tags))[:MOST]
+    return list(dict.fromkeys(tag[0] for tag in tags))
 
 
 def run():

@@ -9,13 +9,10 @@ use anyhow::Context as _;
 use countersign_index::Checkout;
 use serde::Deserialize;
 
-use crate::command::eval::whole::aider::ALONE;
+use crate::command::eval::whole::aider::{last_words, leave_alone};
 use crate::failure::Failure;
 
 const DRIVER: &str = include_str!("aider_map.py");
-
-/// Lines of what Aider printed that are told when it ends.
-const LAST_LINES: usize = 5;
 
 /// Aider in the tree, ended when dropped.
 pub struct AiderMap {
@@ -55,14 +52,8 @@ impl AiderMap {
         let log = std::fs::File::create(log).context("cannot write Aider's log")?;
         let mut command = Command::new(python);
         command.arg(driver).args(["--model", "openai/none", "--openai-api-key", "none"]);
-        command.args(ALONE).args(["--map-tokens", &budget.to_string()]);
-        for (flag, name) in [("--chat-history-file", "chat.md"), ("--input-history-file", "input.txt")] {
-            command.arg(flag).arg(home.path().join(name));
-        }
-        command.current_dir(checkout.root()).env_clear().env("HOME", home.path());
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("LITELLM_LOCAL_MODEL_COST_MAP", "True").env("GIT_CONFIG_NOSYSTEM", "1");
-        command.env("TERM", "dumb").env("PYTHONDONTWRITEBYTECODE", "1");
+        command.args(["--map-tokens", &budget.to_string()]).current_dir(checkout.root());
+        leave_alone(&mut command, home.path(), std::env::var_os("PATH").unwrap_or_default());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().with_context(|| format!("cannot start {}", python.display()))?;
         let requests = child.stdin.take().context("no way to ask Aider")?;
@@ -86,9 +77,7 @@ impl AiderMap {
     }
 
     fn last_words(&self) -> String {
-        let said = std::fs::read_to_string(self.home.path().join("log.txt")).unwrap_or_default();
-        let lines: Vec<&str> = said.lines().collect();
-        format!("Aider has ended: {}", lines[lines.len().saturating_sub(LAST_LINES)..].join(" / "))
+        format!("Aider has ended: {}", last_words(&self.home.path().join("log.txt")))
     }
 }
 

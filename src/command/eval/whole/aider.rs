@@ -1,6 +1,7 @@
 //! Aider at work on one task, as its own benchmark runs it: one conversation, the files of the exercise in
 //! the chat, no commits, no shell, no questions.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use crate::cli::{PeerFormat, SamplingArgs};
 const DRIVER: &str = include_str!("aider.py");
 
 /// Flags with which it asks nobody, commits nothing and looks for nothing outside of its folder.
-pub const ALONE: [&str; 13] = [
+const ALONE: [&str; 13] = [
     "--no-auto-commits",
     "--no-dirty-commits",
     "--yes-always",
@@ -33,6 +34,9 @@ pub const ALONE: [&str; 13] = [
     "--no-pretty",
     "--no-restore-chat-history",
 ];
+
+/// Lines of what it printed that are told when it ends too soon.
+const LAST_LINES: usize = 5;
 
 /// How often Aider answers to tests that fail again by itself, with `--auto-test`: its `max_reflections`.
 pub const REFLECTIONS: usize = 3;
@@ -56,6 +60,24 @@ pub struct Setup<'a> {
     pub files: &'a [String],
     /// `PATH` of the owner.
     pub path: &'a str,
+}
+
+/// Adds what keeps Aider to itself: nothing of the owner's settings or keys, and the network is not asked about
+/// prices. What it writes of its own goes to `home`; `path` is the `PATH` of the owner.
+pub fn leave_alone(command: &mut std::process::Command, home: &Path, path: impl AsRef<OsStr>) {
+    command.args(ALONE);
+    for (flag, name) in [("--chat-history-file", "chat.md"), ("--input-history-file", "input.txt")] {
+        command.arg(flag).arg(home.join(name));
+    }
+    command.env_clear().env("PATH", path).env("HOME", home).env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
+    command.env("GIT_CONFIG_NOSYSTEM", "1").env("TERM", "dumb").env("PYTHONDONTWRITEBYTECODE", "1");
+}
+
+/// The end of what it printed, in one line.
+pub fn last_words(log: &Path) -> String {
+    let said = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = said.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join(" / ")
 }
 
 /// Aider in one throw-away copy, ended when dropped.
@@ -120,22 +142,12 @@ impl Aider {
         command.arg(driver).args(["--model", &name, "--edit-format", setup.format.name()]);
         command.args(["--model-settings-file", &settings, "--model-metadata-file", &facts]);
         command.args(["--openai-api-base", &proxy.url(), "--openai-api-key", "none"]);
-        command.args(ALONE);
-        for (flag, name) in [("--chat-history-file", "chat.md"), ("--input-history-file", "input.txt")] {
-            command.arg(flag).arg(home.join(name));
-        }
+        leave_alone(command.as_std_mut(), &home, setup.path);
         // With the files in the chat there is nothing for a map to find.
         if !setup.files.is_empty() {
             command.args(["--map-tokens", "0"]);
         }
         command.args(setup.files).current_dir(ground.tree());
-        // Nothing of the owner's settings or keys; the network is not asked about prices.
-        command
-            .env_clear()
-            .env("PATH", setup.path)
-            .env("HOME", &home)
-            .env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
-        command.env("GIT_CONFIG_NOSYSTEM", "1").env("TERM", "dumb").env("PYTHONDONTWRITEBYTECODE", "1");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| {
             format!("cannot start {} for Aider; see --peer-python", setup.python.display())
@@ -145,10 +157,7 @@ impl Aider {
         let first =
             tokio::time::timeout(START, answers.next_line()).await.context("Aider does not start")??;
         let Some(first) = first else {
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
-            let end: Vec<&str> = said.lines().rev().take(5).collect();
-            let end: Vec<&str> = end.into_iter().rev().collect();
-            bail!("Aider does not start with {}: {}", setup.python.display(), end.join(" / "));
+            bail!("Aider does not start with {}: {}", setup.python.display(), last_words(&log));
         };
         let Started { version } = serde_json::from_str(&first).context("Aider's first answer")?;
         Ok(Aider { child, requests, answers, proxy, version })
