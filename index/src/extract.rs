@@ -82,23 +82,25 @@ fn collect(
     lines: &Lines,
     extracted: &mut Extracted,
 ) {
-    CURSOR.with_borrow_mut(|cursor| collect_with(cursor, language, compiled, tree, source, lines, extracted));
-    extracted.references.sort();
-    extracted.references.dedup();
+    let uses = CURSOR
+        .with_borrow_mut(|cursor| collect_with(cursor, language, compiled, tree, source, lines, extracted));
+    extracted.references = distinct(uses);
     extracted.imports.sort_by(|a, b| (a.line, &a.target).cmp(&(b.line, &b.target)));
     extracted.imports.dedup();
     nest(&mut extracted.symbols);
 }
 
-fn collect_with(
+/// Collects symbols and imports, and answers each use of a name with its line.
+fn collect_with<'s>(
     cursor: &mut QueryCursor,
     language: &Language,
     compiled: &Compiled,
     tree: &Tree,
-    source: &str,
+    source: &'s str,
     lines: &Lines,
     extracted: &mut Extracted,
-) {
+) -> Vec<(&'s str, u32)> {
+    let mut uses = Vec::new();
     let mut matches = cursor.matches(&compiled.query, tree.root_node(), source.as_bytes());
     while let Some(found) = matches.next() {
         let mut name = None;
@@ -123,8 +125,7 @@ fn collect_with(
                 }
             }
             (Some((Capture::Reference, _)), Some(name)) => {
-                let line = name.start_position().row as u32 + 1;
-                extracted.references.push(Use { name: unquoted(text(name, source)).to_owned(), line });
+                uses.push((unquoted(text(name, source)), name.start_position().row as u32 + 1));
             }
             (Some((Capture::Import, node)), _) => extracted.imports.push(Import {
                 target: one_line(text(node, source).trim_start_matches("import ")),
@@ -133,6 +134,14 @@ fn collect_with(
             _ => {}
         }
     }
+    uses
+}
+
+/// Uses by name, then line, each once: a name stands in a file many times, and is copied for each line.
+fn distinct(mut uses: Vec<(&str, u32)>) -> Vec<Use> {
+    uses.sort_unstable();
+    uses.dedup();
+    uses.into_iter().map(|(name, line)| Use { name: name.to_owned(), line }).collect()
 }
 
 fn text<'a>(node: Node, source: &'a str) -> &'a str {

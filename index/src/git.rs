@@ -9,6 +9,7 @@ use std::sync::mpsc;
 
 use gix::ObjectId;
 use gix::objs::tree::{EntryKind, EntryRef};
+use gix::odb::pack::cache::lru::MemoryCappedHashmap;
 use gix::sec::trust::Mapping;
 
 use crate::IndexError;
@@ -26,7 +27,11 @@ const DEPTH_LIMIT: usize = 128;
 const ENTRY_LIMIT: usize = 1_000_000;
 /// Bytes of a message that are read.
 const MESSAGE_LIMIT: usize = 8 * 1024;
-const OBJECT_CACHE: usize = 64 << 20;
+/// Bytes of whole objects, and of objects that others are stored as differences from, that each
+/// reader keeps: neighbouring commits share most of their trees, and a tree is the last of a long
+/// chain of differences.
+const OBJECT_CACHE: usize = 32 << 20;
+const DELTA_BASE_CACHE: usize = 32 << 20;
 /// Commits waiting for the writer.
 const QUEUE: usize = 64;
 
@@ -63,6 +68,14 @@ impl Repository {
         Ok(Some(Repository { inner, prefix }))
     }
 
+    /// A view for one thread, which remembers what it reads.
+    fn reader(&self) -> gix::Repository {
+        let mut repository = self.inner.to_thread_local();
+        repository.object_cache_size(OBJECT_CACHE);
+        repository.objects.set_pack_cache(|| Box::new(MemoryCappedHashmap::new(DELTA_BASE_CACHE)));
+        repository
+    }
+
     /// What the reading of a commit depends on besides its id: the part of the tree that is ours,
     /// and where a shallow clone is cut.
     pub fn place(&self) -> String {
@@ -85,7 +98,7 @@ impl Repository {
 
     /// Paths and blob ids in the tree of a commit, below the root.
     pub fn tree(&self, commit: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
-        let repository = self.inner.to_thread_local();
+        let repository = self.reader();
         let tree = ObjectId::try_from(commit)
             .ok()
             .and_then(|id| repository.find_commit(id).ok())
@@ -130,8 +143,7 @@ impl Repository {
     pub fn recent(&self, head: &[u8]) -> (Vec<Vec<u8>>, Option<String>) {
         use gix::revision::walk::Sorting;
         use gix::traverse::commit::simple::CommitTimeOrder::NewestFirst;
-        let mut repository = self.inner.to_thread_local();
-        repository.object_cache_size(OBJECT_CACHE);
+        let repository = self.reader();
         let mut ids = Vec::new();
         let Ok(tip) = ObjectId::try_from(head) else { return (ids, None) };
         let walk =
@@ -168,8 +180,7 @@ impl Repository {
             for ids in ids.chunks(share) {
                 let sender = sender.clone();
                 scope.spawn(move || {
-                    let mut repository = self.inner.to_thread_local();
-                    repository.object_cache_size(OBJECT_CACHE);
+                    let repository = self.reader();
                     for id in ids {
                         let commit = self.commit(&repository, id);
                         if commit.is_some_and(|commit| sender.send((id, commit)).is_err()) {

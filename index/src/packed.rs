@@ -2,6 +2,8 @@
 //! bytes instead of thousands of rows, since they are only ever wanted by file. Pure. It must not
 //! know the database.
 
+use std::cell::RefCell;
+
 use serde::{Deserialize, Serialize};
 
 use crate::symbol::{Chunk, Import, Symbol, Use};
@@ -103,12 +105,21 @@ pub fn name_key(name: &str) -> u32 {
     (hash ^ (hash >> 21)) & 0x1f_ffff
 }
 
+thread_local! {
+    /// Contexts keep their tables from one file to the next: making them takes longer than most files do.
+    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> =
+        RefCell::new(zstd::bulk::Compressor::new(LEVEL).ok());
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+        RefCell::new(zstd::bulk::Decompressor::new().ok());
+}
+
 /// The length of `bytes` and their compressed form; signatures repeat their names, and headers hold
 /// tens of thousands of much the same.
 fn squeeze(bytes: &[u8]) -> Vec<u8> {
     let mut out = (bytes.len() as u32).to_le_bytes().to_vec();
+    let frame = COMPRESSOR.with_borrow_mut(|compressor| compressor.as_mut()?.compress(bytes).ok());
     // Compressing memory into memory does not fail; an empty frame would be found out as damage.
-    out.extend(zstd::bulk::compress(bytes, LEVEL).unwrap_or_default());
+    out.extend(frame.unwrap_or_default());
     out
 }
 
@@ -119,7 +130,8 @@ fn unsqueeze(bytes: &[u8]) -> Result<Vec<u8>, Damaged> {
     if length > LARGEST {
         return Err(Damaged);
     }
-    let plain = zstd::bulk::decompress(frame, length).map_err(|_| Damaged)?;
+    let plain = DECOMPRESSOR.with_borrow_mut(|context| context.as_mut()?.decompress(frame, length).ok());
+    let plain = plain.ok_or(Damaged)?;
     if plain.len() == length { Ok(plain) } else { Err(Damaged) }
 }
 

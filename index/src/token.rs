@@ -24,13 +24,28 @@ pub struct Word<'a> {
 pub fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
     let mut rest = 0;
     std::iter::from_fn(move || {
-        let tail = &text[rest..];
-        let from = tail.find(is_word)?;
-        let length = tail[from..].find(|c| !is_word(c)).unwrap_or(tail.len() - from);
-        let start = rest + from;
-        rest = start + length;
-        Some(Word { text: &text[start..rest], start })
+        let start = find(text, rest, true)?;
+        let end = find(text, start, false).unwrap_or(text.len());
+        rest = end;
+        Some(Word { text: &text[start..end], start })
     })
+}
+
+/// Where, from byte `at` on, the first character stands that is part of a word, or that is none.
+fn find(text: &str, mut at: usize, in_word: bool) -> Option<usize> {
+    let bytes = text.as_bytes();
+    while let Some(&byte) = bytes.get(at) {
+        // Nearly all source is ASCII, and all of it is read so.
+        let (is_word, length) = match byte {
+            byte if byte.is_ascii() => (byte == b'_' || byte.is_ascii_alphanumeric(), 1),
+            _ => text[at..].chars().next().map_or((false, 1), |c| (is_word(c), c.len_utf8())),
+        };
+        if is_word == in_word {
+            return Some(at);
+        }
+        at += length;
+    }
+    None
 }
 
 /// Marks belong to the letter before them: vowels of Hindi and Thai are such.
@@ -49,8 +64,15 @@ pub fn composed(text: &str) -> Cow<'_, str> {
 
 /// Appends the tokens of `text` to `out`, each followed by one space, and returns how many.
 pub fn append_tokens(text: &str, out: &mut String) -> usize {
-    let mut parts = Vec::new();
-    words(&composed(text)).map(|word| append_word(word.text, &mut parts, out)).sum()
+    let mut scratch = Scratch::default();
+    words(&composed(text)).map(|word| append_word(word.text, &mut scratch, out)).sum()
+}
+
+/// What is used anew for each word.
+#[derive(Default)]
+struct Scratch {
+    parts: Vec<(usize, usize)>,
+    compound: String,
 }
 
 /// The tokens of a text as separate strings.
@@ -62,13 +84,14 @@ pub fn tokens(text: &str) -> Vec<String> {
 
 /// The tokens of one word: its stemmed parts and, when there are several, their concatenation, so
 /// that `line_ending`, `LineEnding` and "line ending" meet in `lineend`.
-fn append_word(word: &str, parts: &mut Vec<(usize, usize)>, out: &mut String) -> usize {
+fn append_word(word: &str, scratch: &mut Scratch, out: &mut String) -> usize {
+    let Scratch { parts, compound } = scratch;
     parts.clear();
+    compound.clear();
     split(word, parts);
     let mut count = 0;
-    let mut compound = String::new();
     let spaced = |&(start, end): &(usize, usize)| !word[start..end].starts_with(is_unspaced);
-    let several = parts.iter().copied().filter(|part| spaced(part)).count() > 1;
+    let several = parts.len() > 1 && parts.iter().copied().filter(|part| spaced(part)).count() > 1;
     for &(start, end) in parts.iter() {
         let part = &word[start..end];
         if part.starts_with(is_unspaced) {
@@ -91,7 +114,7 @@ fn append_word(word: &str, parts: &mut Vec<(usize, usize)>, out: &mut String) ->
         }
     }
     if several && (3..=LONGEST_COMPOUND).contains(&compound.len()) {
-        out.push_str(&compound);
+        out.push_str(compound);
         out.push(' ');
         count += 1;
     }
@@ -130,6 +153,7 @@ enum Class {
 fn class(c: char) -> Class {
     match c {
         '_' => Class::Underscore,
+        'a'..='z' => Class::Lower,
         c if c.is_ascii_digit() => Class::Digit,
         c if c.is_uppercase() => Class::Upper,
         c if is_unspaced(c) => Class::Unspaced,
@@ -140,17 +164,27 @@ fn class(c: char) -> Class {
 /// Splits a word at underscores, at `aB`, before the last capital of `ABc`, and where a script
 /// without spaces begins or ends. Digits stay with what stands before them (`utf8`, `py3`).
 pub fn split(word: &str, parts: &mut Vec<(usize, usize)>) {
+    if word.is_ascii() {
+        split_at_classes(word.len(), word.bytes().map(|byte| class(char::from(byte))).enumerate(), parts);
+    } else {
+        split_at_classes(word.len(), word.char_indices().map(|(at, c)| (at, class(c))), parts);
+    }
+}
+
+fn split_at_classes(
+    end: usize,
+    classes: impl Iterator<Item = (usize, Class)>,
+    parts: &mut Vec<(usize, usize)>,
+) {
     let mut start = 0;
-    let mut characters = word.char_indices().peekable();
+    let mut classes = classes.peekable();
     let mut previous = Class::Underscore;
-    while let Some((at, c)) = characters.next() {
-        let now = class(c);
-        let next = characters.peek().map(|&(_, c)| class(c));
+    while let Some((at, now)) = classes.next() {
         let breaks = match (previous, now) {
             (Class::Underscore, _) | (_, Class::Underscore) => true,
             (Class::Unspaced, other) | (other, Class::Unspaced) => other != Class::Unspaced,
             (Class::Lower | Class::Digit, Class::Upper) => true,
-            (Class::Upper, Class::Upper) => next == Some(Class::Lower),
+            (Class::Upper, Class::Upper) => classes.peek().is_some_and(|(_, next)| *next == Class::Lower),
             _ => false,
         };
         if breaks {
@@ -161,8 +195,8 @@ pub fn split(word: &str, parts: &mut Vec<(usize, usize)>) {
         }
         previous = now;
     }
-    if previous != Class::Underscore && start < word.len() {
-        parts.push((start, word.len()));
+    if previous != Class::Underscore && start < end {
+        parts.push((start, end));
     }
 }
 
@@ -173,7 +207,8 @@ fn append_stem(part: &str, out: &mut String) {
         out.extend(part.chars().flat_map(char::to_lowercase));
         return;
     }
-    out.extend(part.chars().map(|c| c.to_ascii_lowercase()));
+    out.push_str(part);
+    out[mark..].make_ascii_lowercase();
     stem(mark, out);
 }
 
