@@ -12,9 +12,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::IndexError;
-use crate::rows;
-use crate::store::{self, set_meta, version};
-use crate::text::Text;
+use crate::store::version;
+
+mod export;
+mod import;
+
+pub use export::export;
+pub use import::import;
 
 const MAGIC: &str = "countersign-index archive 1\n";
 /// A manifest names some hundreds of files at most.
@@ -25,7 +29,6 @@ const LARGEST_CONTENT: u64 = 64 << 30;
 const MOST_EXPANSION: u64 = 64;
 /// Content that needs no proportion.
 const SMALL_CONTENT: u64 = 64 << 20;
-const LEVEL: i32 = 3;
 const ROWS: &str = "rows";
 
 /// What an archive says of itself.
@@ -162,74 +165,6 @@ impl<R: Read> Read for Measured<R> {
     }
 }
 
-/// Writes an archive to `to`, wholly or not at all. `scratch` is a folder for what is compressed
-/// before the manifest is known. The caller holds the write lock.
-pub fn export(
-    connection: &rusqlite::Connection,
-    text: &Text,
-    scratch: &Path,
-    to: &Path,
-) -> Result<Manifest, IndexError> {
-    let Some(list) = store::meta(connection, "text")? else {
-        return Err(refused("there is no index yet to write one from; update it first"));
-    };
-    let content = scratch.join("export");
-    let result = export_through(connection, text, &list, &content, to);
-    // It may not have come to be.
-    let _ = std::fs::remove_file(&content);
-    result
-}
-
-fn export_through(
-    connection: &rusqlite::Connection,
-    text: &Text,
-    list: &str,
-    content: &Path,
-    to: &Path,
-) -> Result<Manifest, IndexError> {
-    let failed_content = failed(content);
-    let file = std::fs::File::create(content).map_err(&failed_content)?;
-    let mut frame =
-        zstd::stream::write::Encoder::new(io::BufWriter::new(file), LEVEL).map_err(&failed_content)?;
-    let mut part = Measured::new(&mut frame);
-    rows::write(connection, &mut part)?;
-    let mut parts = vec![part.part(ROWS)];
-    for name in text.files(list) {
-        let path = text.folder().join(&name);
-        let mut source = std::fs::File::open(&path).map_err(failed(&path))?;
-        let mut part = Measured::new(&mut frame);
-        io::copy(&mut source, &mut part).map_err(&failed_content)?;
-        parts.push(part.part(&name));
-    }
-    frame.finish().and_then(|mut file| file.flush()).map_err(&failed_content)?;
-    let commit = store::meta(connection, "git")?.and_then(|state| Some(state.rsplit_once('@')?.1.to_owned()));
-    let mut manifest = Manifest {
-        version: version(),
-        weights: crate::weights::hash(),
-        grammars: crate::lang::grammars(),
-        commit: commit.filter(|commit| !commit.is_empty()),
-        files: store::meta(connection, "files")?.and_then(|files| files.parse().ok()).unwrap_or(0),
-        parts,
-        total: String::new(),
-    };
-    manifest.total = manifest.address();
-    let partial = to.with_extension("partial");
-    let write = || -> io::Result<()> {
-        let mut out = io::BufWriter::new(std::fs::File::create(&partial)?);
-        out.write_all(MAGIC.as_bytes())?;
-        serde_json::to_writer(&mut out, &manifest)?;
-        out.write_all(b"\n")?;
-        io::copy(&mut std::fs::File::open(content)?, &mut out)?;
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&partial, to)
-    };
-    if let Err(error) = write() {
-        let _ = std::fs::remove_file(&partial);
-        return Err(failed(to)(error));
-    }
-    Ok(manifest)
-}
-
 /// Reads magic and manifest, and checks what they say. `size` is the size of the archive.
 pub fn read_manifest(from: &mut impl BufRead, size: u64) -> Result<Manifest, IndexError> {
     let mut magic = vec![0; MAGIC.len()];
@@ -243,69 +178,6 @@ pub fn read_manifest(from: &mut impl BufRead, size: u64) -> Result<Manifest, Ind
     let manifest = manifest.ok_or_else(|| refused("its manifest cannot be read"))?;
     manifest.check(size)?;
     Ok(manifest)
-}
-
-/// Replaces everything in the store by the content of an archive, within the caller's transaction:
-/// nothing has happened until that is committed. `tell` hears of bytes done and may stop it.
-pub fn import(
-    connection: &rusqlite::Connection,
-    text: &Text,
-    manifest: &Manifest,
-    from: impl BufRead,
-    mut tell: impl FnMut(u64, u64) -> Result<(), IndexError>,
-) -> Result<(), IndexError> {
-    let torn = |_| refused("it is damaged or cut short");
-    let mut content = zstd::stream::read::Decoder::with_buffer(from).map_err(torn)?;
-    let total: u64 = manifest.parts.iter().map(|part| part.bytes).sum();
-    let mut done = 0;
-    text.sweep(store::meta(connection, "text")?.as_deref());
-    for expected in &manifest.parts {
-        tell(done, total)?;
-        let mut part = Measured::new((&mut content).take(expected.bytes));
-        if expected.name == ROWS {
-            rows::read(connection, &mut io::BufReader::new(&mut part), |bytes| tell(done + bytes, total))?;
-        } else {
-            unpack_segment(&text.folder().join(&expected.name), &mut part)?;
-        }
-        if part.part(&expected.name) != *expected {
-            return Err(refused(format!("its part {} is damaged or cut short", expected.name)));
-        }
-        done += expected.bytes;
-    }
-    if content.read(&mut [0]).map_err(torn)? != 0 {
-        return Err(refused("it holds more than its manifest says"));
-    }
-    let list = store::meta(connection, "text")?.unwrap_or_default();
-    let files = manifest.parts[1..].iter().map(|part| (part.name.as_str(), part.bytes));
-    if !text.lists_exactly(&list, files) {
-        return Err(refused("its list of segments does not fit its content"));
-    }
-    text.verify(&list, store::most_documents(connection)?)?;
-    set_meta(connection, "version", &version())
-}
-
-/// Writes one file of the full text. One that is there already stays: it is of the index that is
-/// in use, and names are random enough to mean the same content; the hash of what is read decides.
-fn unpack_segment(path: &Path, part: &mut impl Read) -> Result<(), IndexError> {
-    let torn = |_| refused("it is damaged or cut short");
-    match std::fs::OpenOptions::new().write(true).create_new(true).open(path) {
-        Ok(mut file) => io::copy(part, &mut file).map(drop).map_err(torn),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let mut present = io::BufReader::new(std::fs::File::open(path).map_err(failed(path))?);
-            let (mut ours, mut theirs) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-            loop {
-                let count = part.read(&mut theirs).map_err(torn)?;
-                if count == 0 && present.read(&mut ours[..1]).map_err(failed(path))? == 0 {
-                    return Ok(());
-                }
-                let same = present.read_exact(&mut ours[..count]).is_ok() && ours[..count] == theirs[..count];
-                if count == 0 || !same {
-                    return Err(refused("it has a segment of ours with other content"));
-                }
-            }
-        }
-        Err(error) => Err(failed(path)(error)),
-    }
 }
 
 #[cfg(test)]

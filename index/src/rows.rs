@@ -1,21 +1,25 @@
-//! Owns the rows of the store as a stream: how an archive carries them, and what is checked when they
-//! come back. They travel as plain values and not as a database, which could hold programs.
+//! Owns the rows of the store as a stream: how an archive carries them. They travel as plain values
+//! and not as a database, which could hold programs. It must not know threads or the archive around it.
 
+use std::borrow::Cow;
 use std::io::{Read, Write};
 
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use serde::{Deserialize, Serialize};
 
 use crate::IndexError;
 use crate::error::store;
 use crate::packed::{pack, unpack};
-use crate::store::set_meta;
+
+mod take;
+
+pub use take::{Checked, Inserts, check};
 
 /// A row holds at most the symbols of one file or the whole history.
 const LARGEST_ROW: usize = 256 << 20;
-/// Bytes between two reports.
-const REPORT: u64 = 4 << 20;
+/// About so many bytes of rows are handed on together.
+const BLOCK: usize = 1 << 20;
 
 /// The tables that travel. What the file system said of the files stays where it was said.
 const TABLES: [(&str, &str, usize); 6] = [
@@ -30,19 +34,50 @@ const TABLES: [(&str, &str, usize); 6] = [
 const STATES: [&str; 6] = ["attributes", "files", "git", "git_note", "skipped", "text"];
 
 #[derive(Serialize, Deserialize)]
-enum Cell {
+enum Cell<'a> {
     Null,
     Integer(i64),
-    Text(String),
-    Blob(Vec<u8>),
+    #[serde(borrow)]
+    Text(Cow<'a, str>),
+    Blob(&'a [u8]),
+}
+
+impl ToSql for Cell<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Cell::Null => ValueRef::Null,
+            Cell::Integer(value) => ValueRef::Integer(*value),
+            Cell::Text(value) => ValueRef::Text(value.as_bytes()),
+            Cell::Blob(value) => ValueRef::Blob(value),
+        }))
+    }
 }
 
 /// One thing of the stream.
 #[derive(Serialize, Deserialize)]
-enum Item {
-    State(String, String),
+enum Item<'a> {
+    State(&'a str, &'a str),
     /// Position in [`TABLES`] and the values.
-    Row(u8, Vec<Cell>),
+    Row(u8, #[serde(borrow)] Vec<Cell<'a>>),
+}
+
+impl Item<'_> {
+    /// Reads one. A row has as many values as its table has columns, or it is refused before they
+    /// take memory: tag, table and number of values are one byte each.
+    fn read(bytes: &[u8]) -> Result<Item<'_>, IndexError> {
+        let is_ours = match bytes {
+            [0, ..] => true,
+            [1, table, values, ..] => {
+                TABLES.get(usize::from(*table)).is_some_and(|(.., columns)| *columns == usize::from(*values))
+            }
+            _ => false,
+        };
+        if is_ours { unpack(bytes).map_err(|_| damaged()) } else { Err(damaged()) }
+    }
+}
+
+fn damaged() -> IndexError {
+    IndexError::Archive { reason: "its rows are damaged or cut short".to_owned() }
 }
 
 /// Writes everything that travels.
@@ -57,7 +92,7 @@ pub fn write(connection: &Connection, to: &mut impl Write) -> Result<(), IndexEr
     };
     for key in STATES {
         if let Some(value) = crate::store::meta(connection, key)? {
-            put(&Item::State(key.to_owned(), value))?;
+            put(&Item::State(key, &value))?;
         }
     }
     for (table, (_, select, columns)) in TABLES.iter().enumerate() {
@@ -68,8 +103,8 @@ pub fn write(connection: &Connection, to: &mut impl Write) -> Result<(), IndexEr
             let cells = (0..*columns).map(|at| {
                 Ok(match row.get_ref(at)? {
                     ValueRef::Integer(value) => Cell::Integer(value),
-                    ValueRef::Text(value) => Cell::Text(String::from_utf8_lossy(value).into_owned()),
-                    ValueRef::Blob(value) => Cell::Blob(value.to_owned()),
+                    ValueRef::Text(value) => Cell::Text(String::from_utf8_lossy(value)),
+                    ValueRef::Blob(value) => Cell::Blob(value),
                     // No column holds a real number.
                     ValueRef::Null | ValueRef::Real(_) => Cell::Null,
                 })
@@ -81,104 +116,41 @@ pub fn write(connection: &Connection, to: &mut impl Write) -> Result<(), IndexEr
     Ok(())
 }
 
-/// Replaces everything that travels by what the stream holds. `tell` hears of bytes done.
-pub fn read(
-    connection: &Connection,
+/// Cuts the stream into blocks of whole rows.
+pub fn cut(
     from: &mut impl Read,
-    mut tell: impl FnMut(u64) -> Result<(), IndexError>,
+    mut put: impl FnMut(Vec<u8>) -> Result<(), IndexError>,
 ) -> Result<(), IndexError> {
-    let damaged = || IndexError::Archive { reason: "its rows are damaged or cut short".to_owned() };
-    let writing = store("taking over the rows of an archive");
-    crate::store::clear_files(connection)?;
-    connection.execute_batch("DELETE FROM head; DELETE FROM commits; DELETE FROM past;").map_err(&writing)?;
-    for key in STATES {
-        connection.execute("DELETE FROM meta WHERE key = ?", [key]).map_err(&writing)?;
-    }
-    let (mut done, mut told) = (0u64, 0u64);
-    let mut bytes = Vec::new();
+    let mut block = Vec::with_capacity(BLOCK);
     loop {
         let mut length = [0u8; 4];
         match from.read(&mut length[..1]) {
-            Ok(0) => return check(connection),
+            Ok(0) => return put(block),
             Ok(_) => from.read_exact(&mut length[1..]).map_err(|_| damaged())?,
             Err(_) => return Err(damaged()),
         }
-        let length = u32::from_le_bytes(length) as usize;
-        if length > LARGEST_ROW {
+        let row = u32::from_le_bytes(length) as usize;
+        if row > LARGEST_ROW {
             return Err(damaged());
         }
-        bytes.clear();
+        if !block.is_empty() && block.len() + row > BLOCK {
+            put(std::mem::replace(&mut block, Vec::with_capacity(BLOCK)))?;
+        }
+        block.extend(length);
         // Grows with what is there, not with what is promised.
-        let read = from.by_ref().take(length as u64).read_to_end(&mut bytes).map_err(|_| damaged())?;
-        if read != length {
+        if from.by_ref().take(row as u64).read_to_end(&mut block).map_err(|_| damaged())? != row {
             return Err(damaged());
-        }
-        done += 4 + length as u64;
-        if done - told >= REPORT {
-            told = done;
-            tell(done)?;
-        }
-        match unpack(&bytes).map_err(|_| damaged())? {
-            Item::State(key, value) if STATES.contains(&key.as_str()) => set_meta(connection, &key, &value)?,
-            Item::State(..) => return Err(damaged()),
-            Item::Row(table, cells) => {
-                let (name, _, columns) = *TABLES.get(usize::from(table)).ok_or_else(damaged)?;
-                if cells.len() != columns
-                    || (name == "seen" && !cells[1..5].iter().all(|c| matches!(c, Cell::Null)))
-                {
-                    return Err(damaged());
-                }
-                let sql = format!("INSERT INTO {name} VALUES (?{})", ", ?".repeat(columns - 1));
-                let values = cells.into_iter().map(|cell| match cell {
-                    Cell::Null => Value::Null,
-                    Cell::Integer(value) => Value::Integer(value),
-                    Cell::Text(value) => Value::Text(value),
-                    Cell::Blob(value) => Value::Blob(value),
-                });
-                connection
-                    .prepare_cached(&sql)
-                    .and_then(|mut statement| statement.execute(rusqlite::params_from_iter(values)))
-                    .map_err(|error| match error.sqlite_error_code() {
-                        // Two rows of one key, NULL where there must be a value: not ours.
-                        Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch) => damaged(),
-                        _ => writing(error),
-                    })?;
-            }
         }
     }
 }
 
-/// Reads everything once, as queries will: each path stays below the root and is one that an update
-/// will look at, and what is packed can be unpacked.
-fn check(connection: &Connection) -> Result<(), IndexError> {
-    let refused = |reason: &str| IndexError::Archive { reason: reason.to_owned() };
-    let files =
-        crate::store::files(connection).map_err(|_| refused("its files are not described as files are"))?;
-    for file in &files {
-        if !crate::walk::is_usable(&file.path) {
-            return Err(refused("it names a file that cannot be below a root"));
-        }
-        let id = file.id;
-        let chunks = crate::store::chunks(connection, id).map_err(|_| refused("its chunks are damaged"))?;
-        let is_whole = chunks.len() == file.chunks as usize
-            && crate::store::symbols(connection, id).is_ok()
-            && crate::store::imports(connection, id).is_ok()
-            && crate::store::lines_of_use(connection, id, 0).is_ok();
-        if !is_whole {
-            return Err(refused("what it says of a file is damaged"));
-        }
-    }
-    let unseen: i64 = connection
-        .query_row(
-            "SELECT (SELECT count(*) FROM files LEFT JOIN seen ON seen.path = files.path AND seen.file = files.id WHERE seen.path IS NULL)
-                  + (SELECT abs((SELECT count(*) FROM files) - (SELECT count(*) FROM seen WHERE file IS NOT NULL)))
-                  + (SELECT abs((SELECT count(*) FROM files) - (SELECT count(*) FROM details)))",
-            [],
-            |row| row.get(0),
-        )
-        .map_err(store("checking an archive"))?;
-    if unseen != 0 || crate::past::read(connection).is_err() {
-        return Err(refused("its tables do not fit each other"));
-    }
-    Ok(())
+/// What a block of [`cut`] holds, in order.
+fn items(block: &[u8]) -> impl Iterator<Item = Result<Item<'_>, IndexError>> {
+    let mut rest = block;
+    std::iter::from_fn(move || {
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        let (row, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        rest = after;
+        Some(Item::read(row))
+    })
 }

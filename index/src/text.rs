@@ -22,6 +22,8 @@ use crate::IndexError;
 use crate::directory::Segments;
 use crate::error::text;
 
+mod verify;
+
 /// Marks the document of a file's path among those of its chunks.
 const PATH_DOCUMENT: u64 = u64::MAX;
 /// Memory for unwritten postings; tantivy flushes a segment when it is used up. A query asks every
@@ -154,56 +156,6 @@ impl Text {
             list.files.len() == files.len()
                 && list.files.iter().all(|(name, bytes)| files.get(name.as_str()) == Some(bytes))
         })
-    }
-
-    /// Reads everything once, as queries will, so that nothing in it can surprise them later: what
-    /// somebody else wrote may be made to. `most` bounds the documents.
-    ///
-    /// # Errors
-    /// [`IndexError::Archive`] when any of it cannot be read.
-    pub fn verify(&self, list: &str, most: u64) -> Result<(), IndexError> {
-        let refused = |reason: String| IndexError::Archive { reason };
-        let read = || -> tantivy::Result<()> {
-            let (index, _, fields) = self.index(Some(list))?;
-            let documents: u64 =
-                index.searchable_segment_metas()?.iter().map(|segment| u64::from(segment.max_doc())).sum();
-            if documents > most {
-                return Err(tantivy::TantivyError::InvalidArgument(
-                    "more documents than files have".to_owned(),
-                ));
-            }
-            for segment in index.searchable_segments()? {
-                let reader = tantivy::SegmentReader::open(&segment)?;
-                for field in fields.searchable() {
-                    let inverted = reader.inverted_index(field)?;
-                    let mut terms = inverted.terms().stream()?;
-                    while let Some((_, info)) = terms.next() {
-                        let mut postings =
-                            inverted.read_postings_from_terminfo(info, IndexRecordOption::WithFreqs)?;
-                        while postings.doc() != TERMINATED {
-                            if postings.doc() >= reader.max_doc() {
-                                return Err(tantivy::TantivyError::InvalidArgument(
-                                    "a posting is nowhere".to_owned(),
-                                ));
-                            }
-                            std::hint::black_box(postings.term_freq());
-                            postings.advance();
-                        }
-                    }
-                }
-            }
-            Ok(())
-        };
-        let read = || -> Result<(), IndexError> {
-            read().map_err(text("reading all of it"))?;
-            self.view(Some(list)).map(drop)
-        };
-        // tantivy trusts its own files, and may panic on others.
-        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(refused(format!("its full text cannot be read ({error})"))),
-            Err(_) => Err(refused("its full text is damaged".to_owned())),
-        }
     }
 
     /// Removes the files that the list does not name. The caller holds the store's write lock.

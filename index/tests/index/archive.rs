@@ -290,13 +290,103 @@ fn check_refused_or_harmless(bytes: &[u8]) {
 }
 
 #[test]
-fn cancelling_an_import_keeps_the_old_index() {
+fn an_archive_that_ends_within_any_part_is_refused() {
+    let (value, parts) = parts();
+    for part in 0..parts.len() {
+        let whole: usize = parts[..part].iter().map(|(_, bytes)| bytes.len()).sum();
+        let good = signed(value.clone(), &borrowed(&parts));
+        let (mut head, mut content) = content(&good).unwrap();
+        content.truncate(whole + parts[part].1.len() / 2);
+        head.extend(zstd::encode_all(&content[..], 3).unwrap());
+        check_refused(&head, &parts[part].0);
+    }
+}
+
+/// The rows of a good archive, each with what is behind its length.
+fn split(rows: &[u8]) -> Vec<Vec<u8>> {
+    let (mut rest, mut split) = (rows, Vec::new());
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        let (row, after) = after.split_at(u32::from_le_bytes(*length) as usize);
+        split.push(row.to_vec());
+        rest = after;
+    }
+    split
+}
+
+fn joined(rows: &[Vec<u8>]) -> Vec<u8> {
+    rows.iter().flat_map(|row| [&(row.len() as u32).to_le_bytes()[..], row].concat()).collect()
+}
+
+/// The beginning of a row: that it is one, its table, and how many values it has.
+const FILE: [u8; 3] = [1, 0, 15];
+const DETAILS: [u8; 3] = [1, 1, 5];
+const COMMIT: [u8; 3] = [1, 4, 2];
+
+/// Cached commits that say nothing, 12 MB of them: more than waits between two threads.
+fn many_commits() -> Vec<Vec<u8>> {
+    let commit = |id: u8| [&COMMIT[..], &[3, 1, id, 3, 0x80, 0x80, 0x40], &vec![0; 1 << 20]].concat();
+    (0..12).map(commit).collect()
+}
+
+/// An archive whose rows are `begin`, then those of a good one, then many commits.
+fn long(begin: &[Vec<u8>], change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Vec<u8> {
+    let (value, mut parts) = parts();
+    let mut rows = split(&parts[0].1);
+    change(&mut rows);
+    parts[0].1 = joined(&[begin, &rows, &many_commits()].concat());
+    signed(value, &borrowed(&parts))
+}
+
+#[test]
+fn rows_that_are_refused_early_stop_the_unpacking_of_the_others() {
+    let one = |rows: &[Vec<u8>], begin: [u8; 3]| rows.iter().position(|row| row.starts_with(&begin)).unwrap();
+    let nothing = |_: &mut Vec<Vec<u8>>| {};
+    let tree = Tree::fixture("rust");
+    let path = tree.root().with_file_name("long");
+    std::fs::write(&path, long(&[], nothing)).unwrap();
+    import(&mut tree.index(), &path).expect("many commits are no reason");
+
+    check_refused(&long(&[vec![7; 9]], nothing), "something that is no row");
+    check_refused(&long(&[vec![1, 6, 1, 0]], nothing), "a table that there is not");
+    check_refused(&long(&[vec![1, 5, 2, 0, 0]], nothing), "more values than columns");
+    check_refused(&long(&[vec![0x81, 0, 5, 2, 0, 0]], nothing), "the same, disguised");
+    let bomb = [&[1, 5, 0x80, 0x80, 0x80, 0x08][..], &vec![0; 16 << 20]].concat();
+    check_refused(&long(&[bomb], nothing), "sixteen million values");
+    check_refused(&long(&many_commits()[..1], nothing), "a commit twice, which only the store knows");
+    let damage = |rows: &mut Vec<Vec<u8>>| {
+        let at = one(rows, DETAILS);
+        let end = rows[at].len();
+        rows[at][end - 4..].fill(0xff);
+    };
+    check_refused(&long(&[], damage), "references that cannot be unpacked");
+    let lose = |rows: &mut Vec<Vec<u8>>| drop(rows.remove(one(rows, DETAILS)));
+    check_refused(&long(&[], lose), "a file of which nothing is known");
+    let forget = |rows: &mut Vec<Vec<u8>>| drop(rows.remove(one(rows, FILE)));
+    check_refused(&long(&[], forget), "something known of no file");
+    let exchange = |rows: &mut Vec<Vec<u8>>| {
+        let at = one(rows, DETAILS);
+        let (id, other) = (rows[at][4], rows[at + 1][4]);
+        (rows[at][4], rows[at + 1][4]) = (other, id);
+    };
+    check_refused(&long(&[], exchange), "chunks of another file");
+}
+
+#[test]
+fn cancelling_an_import_at_any_time_keeps_the_old_index() {
     let (tree, path, _, says) = exported();
+    std::fs::write(&path, long(&[], |_| {})).unwrap();
     let mut index = tree.open();
-    let stopped = index.import(&path, None, &mut |_| ControlFlow::Break(()));
-    assert!(matches!(stopped, Err(IndexError::Cancelled)));
-    assert_eq!(serde_json::to_string(&context(&index, REQUEST, 400)).unwrap(), says);
-    assert_eq!(update(&mut index).rebuilt, None);
+    // The second time that all is unpacked, the full text is being read.
+    for (share, time) in [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (4, 2)] {
+        let mut times = 0;
+        let stopped = index.import(&path, None, &mut |at| {
+            times += u32::from(at.total.is_some_and(|total| at.done * 4 >= total * share));
+            if times == time { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(matches!(stopped, Err(IndexError::Cancelled)), "{share}/4");
+        assert_eq!(serde_json::to_string(&context(&index, REQUEST, 400)).unwrap(), says);
+        assert_eq!(update(&mut index).rebuilt, None);
+    }
 }
 
 #[test]
