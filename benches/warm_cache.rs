@@ -4,8 +4,10 @@
 //!
 //! The task: the Architect asks, the Explorer makes four calls, the Architect plans, the Coder edits;
 //! one answer is corrected, the plan or the edit. What the model says is fixed, so that both orders
-//! send the same words; what the server evaluates is its own count. The naive order is what most
-//! agents send: the request and the time first, rules last, corrections by rebuilding the prompt.
+//! send the same words, but where the conversation goes on with it the model itself says it, held to
+//! it by a schema: what a server has written it need not read. What the server evaluates is its own
+//! count. The naive order is what most agents send: the request and the time first, rules last,
+//! corrections by rebuilding the prompt.
 #![allow(clippy::print_stdout, reason = "a bench reports on stdout")]
 
 use std::time::Duration;
@@ -15,17 +17,33 @@ use countersign::message::{
 };
 use countersign::prompt::Prompts;
 use countersign::provider::{
-    ChatRequest, Chunk, Limits, Message, Narrowing, OpenAi, Provider, Speaker, retry,
+    ChatRequest, Chunk, Limits, Message, Narrowing, OpenAi, Provider, Schema, Speaker, retry,
 };
 use countersign::tool::Used;
 use futures::StreamExt as _;
 use serde_json::json;
 
-/// One call: who asks, and what is sent.
-type Call = (&'static str, Vec<Message>);
+/// One call: who asks, what is sent, and what the model says to it, where the next call goes on with that.
+#[derive(Clone)]
+struct Call {
+    role: &'static str,
+    messages: Vec<Message>,
+    says: Option<&'static str>,
+}
+
+impl Call {
+    fn new(role: &'static str, messages: &[Message]) -> Call {
+        Call { role, messages: messages.to_vec(), says: None }
+    }
+
+    fn says(self, answer: &'static str) -> Call {
+        Call { says: Some(answer), ..self }
+    }
+}
 
 const REQUEST: &str = "Let the explorer say how many of its calls are left.";
 const QUESTION: &str = "Where is the number of calls decided?";
+// In the spelling to which a schema of one value holds the server.
 const ASKS: &str = r#"{"analysis": "the number must be known", "questions": ["Where is the number of calls decided?"], "steps": []}"#;
 const READS: &str = r#"{"action": "read", "argument": "src/role/spec.rs:11-50"}"#;
 const READS_MORE: &str = r#"{"action": "read", "argument": "src/tool/mod.rs:11-50"}"#;
@@ -153,13 +171,17 @@ impl Material {
         }
     }
 
-    fn plan_request(&self, findings: Vec<Finding>) -> PlanRequest {
+    fn plan_request(&self) -> PlanRequest {
         PlanRequest {
             request: REQUEST.into(),
             evidence: self.evidence.clone(),
-            findings,
+            rounds: Vec::new(),
             paths: Default::default(),
         }
+    }
+
+    fn findings(&self) -> String {
+        self.render("architect.findings.md", json!({"findings": [self.finding]}))
     }
 
     fn result(&self, argument: &str, result: &str) -> String {
@@ -170,30 +192,34 @@ impl Material {
     /// As the roles send it.
     fn ours(&self, corrected: Corrected) -> Vec<Call> {
         use Speaker::{Assistant, System, User};
-        let architect = |findings| {
-            let user = self.render("architect.user.md", self.plan_request(findings));
-            vec![message(System, self.render("architect.system.md", json!({}))), message(User, user)]
-        };
+        let mut architect = vec![
+            message(System, self.render("architect.system.md", json!({}))),
+            message(User, self.render("architect.user.md", self.plan_request())),
+        ];
         let first = json!({"request": REQUEST, "question": QUESTION, "first_result": self.results[0]});
         let mut explorer = vec![
             message(System, self.render("explorer.system.md", json!({}))),
             message(User, self.render("explorer.user.md", first)),
         ];
-        let mut calls = vec![("architect", architect(Vec::new())), ("explorer", explorer.clone())];
+        let mut calls = vec![Call::new("architect", &architect).says(ASKS)];
         let said = [READS, READS_MORE, READS_LAST];
         for (said, result) in said.into_iter().zip(&self.results[1..]) {
+            calls.push(Call::new("explorer", &explorer).says(said));
             explorer.extend([message(Assistant, said), message(User, self.result("a file", result))]);
-            calls.push(("explorer", explorer.clone()));
         }
-        let mut again = architect(vec![self.finding.clone()]);
-        calls.push(("architect", again.clone()));
-        if matches!(corrected, Corrected::Plan) {
-            again.extend([message(Assistant, WRONG_PLAN), message(User, self.correction())]);
-            calls.push(("architect", again));
-        }
-        calls.push(("coder", self.coder(&[])));
-        if matches!(corrected, Corrected::Edit) {
-            calls.push(("coder", self.coder(&[REASON])));
+        calls.push(Call::new("explorer", &explorer));
+        architect.extend([message(Assistant, ASKS), message(User, self.findings())]);
+        match corrected {
+            Corrected::Plan => {
+                calls.push(Call::new("architect", &architect).says(WRONG_PLAN));
+                architect.extend([message(Assistant, WRONG_PLAN), message(User, self.correction())]);
+                calls.extend([Call::new("architect", &architect), Call::new("coder", &self.coder(&[]))]);
+            }
+            Corrected::Edit => {
+                let coder = [self.coder(&[]), self.coder(&[REASON])];
+                calls.push(Call::new("architect", &architect));
+                calls.extend(coder.map(|messages| Call::new("coder", &messages)));
+            }
         }
         calls
     }
@@ -210,10 +236,10 @@ impl Material {
                 text.push_str("\n\n");
             }
             text.push_str(&old.join("\n\n"));
-            ("agent", vec![message(Speaker::User, text)])
+            Call::new("agent", &[message(Speaker::User, text)])
         };
-        let evidence = self.render("architect.user.md", self.plan_request(Vec::new()));
-        let with_finding = self.render("architect.user.md", self.plan_request(vec![self.finding.clone()]));
+        let evidence = self.render("architect.user.md", self.plan_request());
+        let with_finding = format!("{evidence}\n\n{}", self.findings());
         let plan_rules = self.render("architect.system.md", json!({}));
         let explore_rules = self.render("explorer.system.md", json!({}));
         let code_rules = self.render("coder.system.md", json!({"format": EditFormat::SearchReplace}));
@@ -245,15 +271,19 @@ impl Material {
 /// Prompt tokens sent and evaluated, in all.
 async fn measure(provider: &Provider, calls: &[Call]) -> (u64, u64) {
     let (mut sent, mut evaluated) = (0, 0);
-    for (role, messages) in calls {
+    for Call { role, messages, says } in calls {
+        let schema = says.map(|says| {
+            let value: serde_json::Value = serde_json::from_str(says).expect("valid JSON");
+            Schema { name: "fixed".into(), json: json!({"const": value}) }
+        });
         let request = ChatRequest {
             role: (*role).into(),
             messages: messages.clone(),
-            schema: None,
+            schema,
             layout: None,
             draws: 1,
             window: 8192,
-            answer_limit: 4,
+            answer_limit: if says.is_some() { 200 } else { 4 },
             temperature: 0.0,
             seed: Some(1),
             narrowing: Narrowing::default(),
@@ -262,14 +292,22 @@ async fn measure(provider: &Provider, calls: &[Call]) -> (u64, u64) {
         let begun = retry::begin(provider, &request, retry::Patience::default(), |_| {}).await;
         let begun = begun.expect("the server answers");
         let mut answer = futures::stream::iter([Ok(begun.first)]).chain(begun.rest);
+        let mut said = String::new();
         while let Some(chunk) = answer.next().await {
-            if let Chunk::End(ending) = chunk.expect("the answer ends") {
+            let chunk = chunk.expect("the answer ends");
+            if let Chunk::Text(text) = &chunk {
+                said.push_str(text);
+            }
+            if let Chunk::End(ending) = chunk {
                 let counts = (ending.prompt_tokens, ending.evaluated_tokens);
                 let (Some(prompt), Some(new)) = counts else { panic!("the server does not count") };
                 println!("    {role:9} {prompt:6} sent {new:6} evaluated");
                 sent += u64::from(prompt);
                 evaluated += u64::from(new);
             }
+        }
+        if let Some(says) = says {
+            assert_eq!(said, *says, "the server writes what the schema says");
         }
     }
     (sent, evaluated)
@@ -293,16 +331,17 @@ async fn main() {
         ("naive order, an edit corrected", material.naive(Edit), Rules::Unread),
     ];
     for (at, (name, mut calls, rules)) in orders.into_iter().enumerate() {
-        // Another first word for each order, so that none finds what an earlier one left.
-        for (_, messages) in &mut calls {
-            messages[0].text.insert_str(0, &format!("Session {at}. "));
+        // Other first words for each order and each run, so that none finds what an earlier one left.
+        for call in &mut calls {
+            call.messages[0].text.insert_str(0, &format!("Session {}.{at}. ", std::process::id()));
         }
         let provider = Provider::OpenAi(OpenAi::new(&url, None, "default", limits).expect("an address"));
         // Tells the provider how many slots there are, as connecting does.
         provider.window().await.expect("the server answers");
         if matches!(rules, Rules::Read) {
-            let ahead =
-                |(role, messages): &Call| (*role, vec![messages[0].clone(), message(Speaker::User, "Wait.")]);
+            let ahead = |call: &Call| {
+                Call::new(call.role, &[call.messages[0].clone(), message(Speaker::User, "Wait.")])
+            };
             println!("(before the task)");
             measure(&provider, &calls.iter().map(ahead).collect::<Vec<_>>()).await;
         }

@@ -55,10 +55,20 @@ pub struct Evidence {
 pub struct PlanRequest {
     pub request: String,
     pub evidence: Evidence,
-    pub findings: Vec<Finding>,
+    /// What it asked before, and what was found, oldest first.
+    #[serde(skip)]
+    pub rounds: Vec<Round>,
     /// Every path that exists in the repository as the plan would find it.
     #[serde(skip)]
     pub paths: std::sync::Arc<std::collections::BTreeSet<String>>,
+}
+
+/// One time that the Architect asked instead of planning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Round {
+    /// Its answer, as it was written: what the server has in its cache.
+    pub asked: String,
+    pub findings: Vec<Finding>,
 }
 
 /// What a step does to its file.
@@ -122,7 +132,11 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Planned {
     Ready(Plan),
-    Needs(Vec<String>),
+    /// What it wants to know before it plans, and the whole answer that says so.
+    Needs {
+        questions: Vec<String>,
+        asked: String,
+    },
 }
 
 /// Turn to Explorer.

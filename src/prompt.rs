@@ -13,6 +13,7 @@ use serde::Serialize;
 
 /// Every file of `prompts/`. A test holds the table against the folder.
 const BUILT_IN: &[(&str, &str)] = &[
+    ("architect.findings.md", include_str!("../prompts/architect.findings.md")),
     ("architect.system.md", include_str!("../prompts/architect.system.md")),
     ("architect.user.md", include_str!("../prompts/architect.user.md")),
     ("coder.system.md", include_str!("../prompts/coder.system.md")),
@@ -160,14 +161,22 @@ mod tests {
             "regions": [region], "further": [{"path": "b.py", "definitions": ["g", "h"]}],
             "named": [{"name": "f", "kind": "function", "path": "a.py", "start_line": 3, "end_line": 9}],
         });
-        let findings = serde_json::json!([{"question": "Where?", "answer": "There.", "evidence": ["z"]}]);
-        let values = serde_json::json!({"request": "Mend f.", "evidence": evidence, "findings": findings});
+        let values = serde_json::json!({"request": "Mend f.", "evidence": evidence});
         assert_eq!(
             prompts.render("architect.user.md", values).unwrap(),
             "# Evidence\n\n## a.py, lines 3-4, inside `f`\n\n```\nx\ny\n```\n\n\
              # Further files, with what they define\n\n- b.py: g, h\n\n\
-             # Answers to your questions\n\nQuestion: Where?\nAnswer: There.\n\n```\nz\n```\n\n\
              # Definitions that the request names\n\n- f: function in a.py, lines 3-9\n\n# Request\n\nMend f."
+        );
+        let finding = |question: &str| serde_json::json!({"question": question, "answer": "There.", "evidence": ["y", "z"]});
+        let findings = |findings: Vec<serde_json::Value>| {
+            prompts.render("architect.findings.md", serde_json::json!({"findings": findings})).unwrap()
+        };
+        let there = "Answer: There.\n\n```\ny\n```\n\n```\nz\n```";
+        assert_eq!(findings(vec![finding("Where?")]), format!("{there}\n\nNow plan the request."));
+        assert_eq!(
+            findings(vec![finding("Where?"), finding("Who?")]),
+            format!("Question: Where?\n{there}\n\nQuestion: Who?\n{there}\n\nNow plan the request.")
         );
         let values = serde_json::json!({"reasons": ["one", "two"], "again": "Again."});
         assert_eq!(

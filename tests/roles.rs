@@ -22,7 +22,7 @@ fn a_first_request_stays_below_2000_tokens_besides_its_evidence() {
                 PlanRequest {
                     request: "r".into(),
                     evidence: Evidence::default(),
-                    findings: Vec::new(),
+                    rounds: Vec::new(),
                     paths: Default::default(),
                 },
             )

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::answer;
 use crate::mailbox::{Answerer, Mailbox};
-use crate::message::{Plan, PlanAnswer, PlanRequest, Planned, Step, StepAction};
+use crate::message::{Plan, PlanAnswer, PlanRequest, Planned, Round, Step, StepAction};
 use crate::protocol::Event;
 use crate::provider::{Schema, StopReason};
 use crate::role::{CallError, Caller, Form, REPEATS};
@@ -33,6 +33,12 @@ impl Answerer<PlanRequest, Result<Planned, CallError>> for Task {
         let caller = &self.caller;
         let schema = with_paths(&self.schema, &shown(&request));
         let mut messages = vec![caller.system(serde_json::json!({}))?, caller.user(&request)?];
+        // Behind everything that the server has read already.
+        for Round { asked, findings } in &request.rounds {
+            let values = serde_json::json!({"findings": findings});
+            let text = caller.prompts.render("architect.findings.md", values).map_err(CallError::Prompt)?;
+            messages.extend(crate::role::exchange(asked, text));
+        }
         let mut reason = String::new();
         let mut allowance = caller.allowance();
         for attempt in 1..=caller.spec.budget.calls {
@@ -46,7 +52,7 @@ impl Answerer<PlanRequest, Result<Planned, CallError>> for Task {
                     .map_err(|error| error.to_string())
                     .and_then(|parsed| {
                         caller.repaired(&parsed.repairs);
-                        check(parsed.value, &request.paths)
+                        check(parsed.value, &request.paths, &answer.text)
                     }),
             };
             match parsed {
@@ -72,7 +78,7 @@ fn shown(request: &PlanRequest) -> BTreeSet<&str> {
     let regions = evidence.regions.iter().map(|region| region.path.as_str());
     let further = evidence.further.iter().map(|further| further.path.as_str());
     let named = evidence.named.iter().map(|definition| definition.path.as_str());
-    let findings = request.findings.iter();
+    let findings = request.rounds.iter().flat_map(|round| &round.findings);
     let told = findings.flat_map(|finding| std::iter::once(&finding.answer).chain(&finding.evidence));
     let told: Vec<&str> = told.chain([&request.request]).map(String::as_str).collect();
     let read_of = |path: &&str| told.iter().any(|text| text.contains(*path));
@@ -103,8 +109,9 @@ fn with_paths(plan: &Schema, paths: &BTreeSet<&str>) -> Schema {
     schema
 }
 
-/// Turns what the model wrote into a plan, or says what is wrong in words that it can act on.
-fn check(answer: PlanAnswer, paths: &BTreeSet<String>) -> Result<Planned, String> {
+/// Turns what the model wrote into a plan, or says what is wrong in words that it can act on. `text` is
+/// what it wrote.
+fn check(answer: PlanAnswer, paths: &BTreeSet<String>, text: &str) -> Result<Planned, String> {
     let questions: Vec<String> = answer
         .questions
         .iter()
@@ -114,7 +121,7 @@ fn check(answer: PlanAnswer, paths: &BTreeSet<String>) -> Result<Planned, String
     if answer.steps.is_empty() {
         return match questions.len() {
             0 => Err("it has neither steps nor questions: write at least one step".into()),
-            1..=MOST_QUESTIONS => Ok(Planned::Needs(questions)),
+            1..=MOST_QUESTIONS => Ok(Planned::Needs { questions, asked: text.to_owned() }),
             n => Err(format!("{n} questions are too many; ask at most {MOST_QUESTIONS}")),
         };
     }
@@ -191,7 +198,7 @@ mod tests {
 
     fn check_text(text: &str) -> Result<Planned, String> {
         let paths = ["src/main.rs", "src/cli/mod.rs", "src/io/mod.rs", "README.md"].map(String::from);
-        check(serde_json::from_str(text).unwrap(), &paths.into())
+        check(serde_json::from_str(text).unwrap(), &paths.into(), text)
     }
 
     fn step(file: &str, action: &str, target: &str) -> String {
@@ -203,7 +210,7 @@ mod tests {
     fn first_file(planned: Result<Planned, String>) -> Result<String, String> {
         match planned? {
             Planned::Ready(plan) => Ok(plan.steps[0].file.clone()),
-            Planned::Needs(questions) => Err(format!("{questions:?}")),
+            Planned::Needs { questions, .. } => Err(format!("{questions:?}")),
         }
     }
 
@@ -244,7 +251,7 @@ mod tests {
         let request = PlanRequest {
             request: "mend src/b.rs as not/there.rs".into(),
             evidence: Default::default(),
-            findings: vec![finding],
+            rounds: vec![Round { asked: String::new(), findings: vec![finding] }],
             paths: std::sync::Arc::new(
                 ["src/a.rs", "src/b.rs", "src/c.rs", "src/d.rs"].map(String::from).into(),
             ),
@@ -267,7 +274,8 @@ mod tests {
         let both = r#"{"analysis":"a","questions":["where?"],"steps":[{"action":"edit","file":"README.md","task":"t"}]}"#;
         assert!(matches!(check_text(both), Ok(Planned::Ready(_))));
         let asks = r#"{"analysis":"a","questions":["where?"," "],"steps":[]}"#;
-        assert_eq!(check_text(asks), Ok(Planned::Needs(vec!["where?".into()])));
+        let needs = Planned::Needs { questions: vec!["where?".into()], asked: asks.into() };
+        assert_eq!(check_text(asks), Ok(needs));
         assert!(check_text(r#"{"analysis":"a"}"#).unwrap_err().contains("neither"));
     }
 }

@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::message::ToolName;
 use crate::tool::{show, word};
 
+/// Stands for lines that are not quoted; the numbers of the others say how many.
+const LEFT_OUT: &str = "…\n";
 /// Most lines that are quoted of one result.
-const MOST_LINES: usize = 16;
+const MOST_LINES: usize = 10;
 /// Lines before and behind one that speaks of the question.
 const NEIGHBOURS: usize = 2;
 /// Shorter words are those of any sentence and any line.
@@ -56,7 +58,7 @@ fn narrowed(result: &str, about: &str) -> String {
     let mut next = 0;
     for at in kept.into_iter().chain([lines.len()]) {
         if at > next {
-            text.push_str(&format!("({} lines are not quoted)\n", at - next));
+            text.push_str(LEFT_OUT);
         }
         next = at + 1;
         if let Some(line) = lines.get(at) {
@@ -146,10 +148,10 @@ mod tests {
         lines[49] = "50     self.budget = {}".into();
         let read = |about: &str| used(ToolName::Read, "a.py", &lines.join("\n")).quote(about, &[]);
         let text = read("How many retries are there? budget.calls");
-        let expected = "read a.py:\n(27 lines are not quoted)\n28     pass\n29     pass\n30     def maxRetries(self):\n31     pass\n32     pass\n(15 lines are not quoted)\n48     pass\n49     pass\n50     self.budget = {}\n51     pass\n52     pass\n(8 lines are not quoted)";
+        let expected = "read a.py:\n…\n28     pass\n29     pass\n30     def maxRetries(self):\n31     pass\n32     pass\n…\n48     pass\n49     pass\n50     self.budget = {}\n51     pass\n52     pass\n…";
         assert_eq!(text, expected);
         let first = read("Où est-ce ?");
-        assert!(first.contains("\n16     pass\n(44 lines are not quoted)"), "{first}");
+        assert!(first.contains("\n10     pass\n…"), "{first}");
         let list = used(ToolName::List, "", &lines.join("\n")).quote("budget", &[]);
         assert!(list.contains("\n1      pass\n") && list.ends_with("60     pass"), "{list}");
     }

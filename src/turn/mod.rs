@@ -25,7 +25,7 @@ use crate::engine::Work;
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::mailbox::Gone;
-use crate::message::{EditFormat, ExploreRequest, Finding, Plan, PlanRequest, Planned};
+use crate::message::{EditFormat, ExploreRequest, Plan, PlanRequest, Planned, Round};
 use crate::protocol::{Event, Outcome, StartRequest, StepView, Usage};
 use crate::retrieve::Retriever;
 use crate::role::{Architect, CallError, Coder, Explorer, Model, Roles};
@@ -233,23 +233,23 @@ async fn plan(desk: &Desk, request: &StartRequest, gathered: &Gathered) -> Resul
         desk.events.emit(plan_event(&plan));
         return Ok(plan);
     }
-    let mut findings: Vec<Finding> = Vec::new();
+    let mut rounds: Vec<Round> = Vec::new();
     for round in 0..=MOST_ROUNDS {
         let planned = desk
             .architect
             .ask(PlanRequest {
                 request: request.text.clone(),
                 evidence: gathered.evidence.clone(),
-                findings: findings.clone(),
+                rounds: rounds.clone(),
                 paths: gathered.paths.clone(),
             })
             .await??;
-        let questions = match planned {
+        let (questions, asked) = match planned {
             Planned::Ready(plan) => {
                 desk.events.emit(plan_event(&plan));
                 return Ok(plan);
             }
-            Planned::Needs(questions) => questions,
+            Planned::Needs { questions, asked } => (questions, asked),
         };
         desk.events.emit(Event::Questions { questions: questions.clone() });
         if round == MOST_ROUNDS {
@@ -259,14 +259,15 @@ async fn plan(desk: &Desk, request: &StartRequest, gathered: &Gathered) -> Resul
         let shown = gathered.evidence.regions.iter();
         let shown = shown.map(|region| (region.path.clone(), region.start_line, region.end_line)).collect();
         let request = ExploreRequest { request: request.text.clone(), questions, shown };
-        for finding in desk.explorer.ask(request).await?? {
+        let findings = desk.explorer.ask(request).await??;
+        for finding in &findings {
             desk.events.emit(Event::Findings {
                 question: finding.question.clone(),
                 answer: finding.answer.clone(),
                 evidence: finding.evidence.clone(),
             });
-            findings.push(finding);
         }
+        rounds.push(Round { asked, findings });
     }
     unreachable!("the last round returns")
 }
