@@ -191,23 +191,26 @@ impl OpenAi {
     pub(super) async fn chat(&self, request: &ChatRequest) -> Result<ChatStream, ProviderError> {
         let inner = &self.inner;
         let slot = inner.slot(&request.role);
-        let layout = request.layout.as_ref().filter(|_| request.schema.is_none());
-        let grammar = layout.and_then(layout::gbnf);
+        let wanted = layout::grammar(request);
         let (events, told, held, draws) = loop {
             let told = Told::default();
             let quirks = inner.quirks();
             let draws = request.draws.min(inner.draws(quirks));
             let client = inner.client(&told, wire_limit(request.answer_limit.saturating_mul(draws)));
             let holds = inner.holding() == Holding::Held && quirks.api == Api::Chat;
-            let grammar = grammar.as_deref().filter(|_| holds);
-            let error = match inner.begin(request, &client, quirks, slot, grammar, draws).await {
+            // A form that a preset denies or a server has refused stays away.
+            let holds = holds && (request.schema.is_none() || quirks.schema == SchemaForm::JsonSchema);
+            let grammar = wanted.as_ref().filter(|_| holds);
+            let gbnf = grammar.map(|grammar| grammar.gbnf.as_str());
+            let error = match inner.begin(request, &client, quirks, slot, gbnf, draws).await {
                 Ok(events) if grammar.is_none() => break (events, told, None, draws),
                 // Older servers of llama.cpp read the grammar when the stream is already open.
                 Ok(mut events) => match events.next().await {
                     Some(Ok(Event { error: Some(error), .. })) => reported(self.shown(), &error),
                     first => {
                         let events: StreamResponse<Event> = Box::pin(stream::iter(first).chain(events));
-                        break (events, told, layout.map(Held::new), draws);
+                        let held = grammar.map(|grammar| Held::new(grammar.heads.clone()));
+                        break (events, told, held, draws);
                     }
                 },
                 Err(error) => inner.failure(error, &told),

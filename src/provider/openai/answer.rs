@@ -9,9 +9,8 @@ use futures::StreamExt;
 use tokio::time::Instant;
 
 use super::super::error::{ProviderError, reported};
-use super::super::layout::heads;
 use super::super::quirks::Holding;
-use super::super::{Chunk, Ending, Layout, StopReason};
+use super::super::{Chunk, Ending, StopReason};
 use super::Inner;
 use super::further::Further;
 use super::transport::Told;
@@ -56,8 +55,8 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(layout: &Layout) -> Held {
-        Held { heads: heads(layout), begun: String::new() }
+    pub(super) fn new(heads: Vec<String>) -> Held {
+        Held { heads, begun: String::new() }
     }
 
     fn take(&mut self, text: &str) {

@@ -39,7 +39,7 @@ pub(super) struct Body<'a> {
     random_seed: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<Value>,
-    /// llama.cpp's own; see `gbnf`.
+    /// llama.cpp's own; see `layout`. Never together with a schema.
     #[serde(skip_serializing_if = "Option::is_none")]
     grammar: Option<&'a str>,
     /// llama.cpp before 2025 keeps nothing of the last prompt unless asked to; later ones always do.
@@ -79,7 +79,8 @@ impl<'a> Body<'a> {
         grammar: Option<&'a str>,
         draws: u32,
     ) -> Body<'a> {
-        let schema = request.schema.as_ref().and_then(|schema| match quirks.schema {
+        let free = request.schema.as_ref().filter(|_| grammar.is_none());
+        let schema = free.and_then(|schema| match quirks.schema {
             SchemaForm::JsonSchema => {
                 let strict = json!({"name": schema.name, "strict": true, "schema": schema.json});
                 Some(json!({"type": "json_schema", "json_schema": strict}))

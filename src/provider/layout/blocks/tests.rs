@@ -10,8 +10,8 @@ use crate::provider::SearchLine;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Text(String),
-    /// Any character but these.
-    Not(String),
+    /// Any character but those from the first to the last of one of these.
+    Not(Vec<[char; 2]>),
     /// Any character from the first to the last of one of these.
     Among(Vec<[char; 2]>),
     Rule(String),
@@ -31,6 +31,11 @@ fn up_to(end: char, text: &str) -> (String, &str) {
             '\\' => found.push(match rest.next() {
                 Some('n') => '\n',
                 Some('t') => '\t',
+                Some('x') => {
+                    let code = u8::from_str_radix(&rest.as_str()[..2], 16).unwrap();
+                    rest = rest.as_str()[2..].chars();
+                    char::from(code)
+                }
                 Some(c @ ('\\' | '"' | '[' | ']' | '-')) => c,
                 Some('u') => {
                     let code = u32::from_str_radix(&rest.as_str()[..4], 16).unwrap();
@@ -43,6 +48,24 @@ fn up_to(end: char, text: &str) -> (String, &str) {
         }
     }
     panic!("there is no {end} in {text}");
+}
+
+/// Characters and ranges of them.
+fn ranges(text: &str) -> Vec<[char; 2]> {
+    let all: Vec<char> = text.chars().collect();
+    let mut rest = all.as_slice();
+    let mut ranges = Vec::new();
+    while let [first, after @ ..] = rest {
+        (ranges, rest) = match after {
+            ['-', last, after @ ..] => ([ranges, vec![[*first, *last]]].concat(), after),
+            _ => ([ranges, vec![[*first, *first]]].concat(), after),
+        };
+    }
+    ranges
+}
+
+fn is_among(ranges: &[[char; 2]], c: char) -> bool {
+    ranges.iter().any(|[first, last]| (*first..=*last).contains(&c))
 }
 
 fn parsed(grammar: &str) -> Rules {
@@ -75,14 +98,8 @@ fn parsed(grammar: &str) -> Rules {
                     let excluded = rest[1..].strip_prefix('^');
                     let (text, after) = up_to(']', excluded.unwrap_or(&rest[1..]));
                     way.push(match excluded {
-                        Some(_) => Part::Not(text),
-                        None => {
-                            let range = |range: &[char]| match range {
-                                [first, '-', last] => [*first, *last],
-                                other => panic!("{other:?} is no range"),
-                            };
-                            Part::Among(text.chars().collect::<Vec<_>>().chunks(3).map(range).collect())
-                        }
+                        Some(_) => Part::Not(ranges(&text)),
+                        None => Part::Among(ranges(&text)),
                     });
                     rest = after;
                 }
@@ -133,10 +150,8 @@ fn ways(grammar: &str, text: &str) -> BTreeSet<Way> {
         let on = ways.into_iter().filter_map(|mut way| {
             match way.pop()? {
                 Part::Text(text) => way.push(Part::Text(text.strip_prefix(c)?.to_owned())),
-                Part::Not(others) if others.contains(c) => return None,
-                Part::Among(ranges) if !ranges.iter().any(|[first, last]| (*first..=*last).contains(&c)) => {
-                    return None;
-                }
+                Part::Not(ranges) if is_among(&ranges, c) => return None,
+                Part::Among(ranges) if !is_among(&ranges, c) => return None,
                 _ => {}
             }
             Some(way)

@@ -74,7 +74,12 @@ async fn blocks_are_held_by_llama_cpp_alone() {
     let schema = Some(Schema { name: "s".into(), json: json!({}) });
     told(unprobed.chat(&ChatRequest { schema, ..held_request() }).await.unwrap()).await.unwrap();
     let sent = server.last("POST /v1/chat/completions").json();
-    assert!(sent["grammar"].is_null() && sent["response_format"].is_object());
+    assert!(sent["grammar"].is_null() && sent["response_format"].is_object(), "one that is not known here");
+    let schema = Some(Schema { name: "s".into(), json: json!({"type": "null"}) });
+    let known = ChatRequest { schema, ..held_request() };
+    told(unprobed.chat(&known).await.unwrap()).await.unwrap();
+    let sent = server.last("POST /v1/chat/completions").json();
+    assert!(sent["grammar"].as_str().unwrap().contains("null") && sent["response_format"].is_null());
     assert_eq!(unprobed.with_model("other").unwrap().holding(), Holding::Held);
 }
 
