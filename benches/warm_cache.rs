@@ -3,53 +3,50 @@
 //! `COUNTERSIGN_SERVER=http://127.0.0.1:8080/v1 cargo bench --bench warm_cache`
 //!
 //! The task: the Architect asks, the Explorer makes four calls, the Architect plans, the Coder edits;
-//! one answer is corrected, the plan or the edit. What the model says is fixed, so that both orders
-//! send the same words, but where the conversation goes on with it the model itself says it, held to
-//! it by a schema: what a server has written it need not read. What the server evaluates is its own
-//! count. The naive order is what most agents send: the request and the time first, rules last,
-//! corrections by rebuilding the prompt.
+//! one answer is corrected, the plan or the edit. What the program says is fixed. Where a conversation
+//! goes on with what the model said, that is what it really said, held to the schema of its role: a
+//! server need not read what it has written. What it evaluates is its own count. The naive order is
+//! what most agents send: the request and the time first, rules last, corrections by rebuilding the
+//! prompt, with fixed words for the model.
 #![allow(clippy::print_stdout, reason = "a bench reports on stdout")]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use countersign::answer::schema_of;
 use countersign::message::{
-    EditFormat, Evidence, Finding, Further, PlanRequest, Region, Step, StepAction, StepRequest, ToolName,
+    EditFormat, Evidence, ExploreAnswer, Finding, Further, PlanAnswer, PlanRequest, Region, Step, StepAction,
+    StepRequest, ToolName,
 };
 use countersign::prompt::Prompts;
 use countersign::provider::{
-    ChatRequest, Chunk, Limits, Message, Narrowing, OpenAi, Provider, Schema, Speaker, retry,
+    ChatRequest, Chunk, Limits, Message, Narrowing, OpenAi, Provider, Speaker, retry,
 };
 use countersign::tool::Used;
 use futures::StreamExt as _;
 use serde_json::json;
 
-/// One call: who asks, what is sent, and what the model says to it, where the next call goes on with that.
+/// One call: who asks, and what is sent.
+type Call = (&'static str, Sent);
+
 #[derive(Clone)]
-struct Call {
-    role: &'static str,
-    messages: Vec<Message>,
-    says: Option<&'static str>,
-}
-
-impl Call {
-    fn new(role: &'static str, messages: &[Message]) -> Call {
-        Call { role, messages: messages.to_vec(), says: None }
-    }
-
-    fn says(self, answer: &'static str) -> Call {
-        Call { says: Some(answer), ..self }
-    }
+enum Sent {
+    /// A new conversation.
+    Afresh(Vec<Message>),
+    /// Behind the answer to the last call of the role.
+    Behind(String),
 }
 
 const REQUEST: &str = "Let the explorer say how many of its calls are left.";
 const QUESTION: &str = "Where is the number of calls decided?";
-// In the spelling to which a schema of one value holds the server.
 const ASKS: &str = r#"{"analysis": "the number must be known", "questions": ["Where is the number of calls decided?"], "steps": []}"#;
 const READS: &str = r#"{"action": "read", "argument": "src/role/spec.rs:11-50"}"#;
 const READS_MORE: &str = r#"{"action": "read", "argument": "src/tool/mod.rs:11-50"}"#;
 const READS_LAST: &str = r#"{"action": "read", "argument": "src/message.rs:11-50"}"#;
 const FOUND: &str = "budget.calls in roles/explorer.toml";
 const WRONG_PLAN: &str = r#"{"analysis": "a", "questions": [], "steps": [{"action": "edit", "file": "explore.rs", "symbol": "", "target": "", "task": "say it"}]}"#;
+/// Most tokens of an answer that the conversation goes on with.
+const ANSWER: u32 = 60;
 const WRONG_EDIT: &str =
     "src/role/explorer.rs\n<<<<<<< SEARCH\nnot there\n=======\nnowhere\n>>>>>>> REPLACE\n";
 
@@ -191,35 +188,27 @@ impl Material {
 
     /// As the roles send it.
     fn ours(&self, corrected: Corrected) -> Vec<Call> {
-        use Speaker::{Assistant, System, User};
-        let mut architect = vec![
+        use Sent::{Afresh, Behind};
+        use Speaker::{System, User};
+        let architect = vec![
             message(System, self.render("architect.system.md", json!({}))),
             message(User, self.render("architect.user.md", self.plan_request())),
         ];
         let first = json!({"request": REQUEST, "question": QUESTION, "first_result": self.results[0]});
-        let mut explorer = vec![
+        let explorer = vec![
             message(System, self.render("explorer.system.md", json!({}))),
             message(User, self.render("explorer.user.md", first)),
         ];
-        let mut calls = vec![Call::new("architect", &architect).says(ASKS)];
-        let said = [READS, READS_MORE, READS_LAST];
-        for (said, result) in said.into_iter().zip(&self.results[1..]) {
-            calls.push(Call::new("explorer", &explorer).says(said));
-            explorer.extend([message(Assistant, said), message(User, self.result("a file", result))]);
+        let mut calls = vec![("architect", Afresh(architect)), ("explorer", Afresh(explorer))];
+        let results = self.results[1..].iter();
+        calls.extend(results.map(|result| ("explorer", Behind(self.result("a file", result)))));
+        calls.push(("architect", Behind(self.findings())));
+        if matches!(corrected, Corrected::Plan) {
+            calls.push(("architect", Behind(self.correction())));
         }
-        calls.push(Call::new("explorer", &explorer));
-        architect.extend([message(Assistant, ASKS), message(User, self.findings())]);
-        match corrected {
-            Corrected::Plan => {
-                calls.push(Call::new("architect", &architect).says(WRONG_PLAN));
-                architect.extend([message(Assistant, WRONG_PLAN), message(User, self.correction())]);
-                calls.extend([Call::new("architect", &architect), Call::new("coder", &self.coder(&[]))]);
-            }
-            Corrected::Edit => {
-                let coder = [self.coder(&[]), self.coder(&[REASON])];
-                calls.push(Call::new("architect", &architect));
-                calls.extend(coder.map(|messages| Call::new("coder", &messages)));
-            }
+        calls.push(("coder", Afresh(self.coder(&[]))));
+        if matches!(corrected, Corrected::Edit) {
+            calls.push(("coder", Afresh(self.coder(&[REASON]))));
         }
         calls
     }
@@ -236,7 +225,7 @@ impl Material {
                 text.push_str("\n\n");
             }
             text.push_str(&old.join("\n\n"));
-            Call::new("agent", &[message(Speaker::User, text)])
+            ("agent", Sent::Afresh(vec![message(Speaker::User, text)]))
         };
         let evidence = self.render("architect.user.md", self.plan_request());
         let with_finding = format!("{evidence}\n\n{}", self.findings());
@@ -271,19 +260,26 @@ impl Material {
 /// Prompt tokens sent and evaluated, in all.
 async fn measure(provider: &Provider, calls: &[Call]) -> (u64, u64) {
     let (mut sent, mut evaluated) = (0, 0);
-    for Call { role, messages, says } in calls {
-        let schema = says.map(|says| {
-            let value: serde_json::Value = serde_json::from_str(says).expect("valid JSON");
-            Schema { name: "fixed".into(), json: json!({"const": value}) }
-        });
+    let mut conversations: BTreeMap<&str, Vec<Message>> = BTreeMap::new();
+    for (role, new) in calls {
+        let messages = conversations.entry(role).or_default();
+        match new {
+            Sent::Afresh(all) => messages.clone_from(all),
+            Sent::Behind(text) => messages.push(message(Speaker::User, text)),
+        }
+        let schema = match *role {
+            "architect" => Some(schema_of::<PlanAnswer>("plan")),
+            "explorer" => Some(schema_of::<ExploreAnswer>("action")),
+            _ => None,
+        };
         let request = ChatRequest {
             role: (*role).into(),
             messages: messages.clone(),
+            answer_limit: if schema.is_some() { ANSWER } else { 4 },
             schema,
             layout: None,
             draws: 1,
             window: 8192,
-            answer_limit: if says.is_some() { 200 } else { 4 },
             temperature: 0.0,
             seed: Some(1),
             narrowing: Narrowing::default(),
@@ -306,9 +302,7 @@ async fn measure(provider: &Provider, calls: &[Call]) -> (u64, u64) {
                 evaluated += u64::from(new);
             }
         }
-        if let Some(says) = says {
-            assert_eq!(said, *says, "the server writes what the schema says");
-        }
+        messages.push(message(Speaker::Assistant, said));
     }
     (sent, evaluated)
 }
@@ -332,18 +326,23 @@ async fn main() {
     ];
     for (at, (name, mut calls, rules)) in orders.into_iter().enumerate() {
         // Other first words for each order and each run, so that none finds what an earlier one left.
-        for call in &mut calls {
-            call.messages[0].text.insert_str(0, &format!("Session {}.{at}. ", std::process::id()));
+        for (_, sent) in &mut calls {
+            if let Sent::Afresh(messages) = sent {
+                messages[0].text.insert_str(0, &format!("Session {}.{at}. ", std::process::id()));
+            }
         }
         let provider = Provider::OpenAi(OpenAi::new(&url, None, "default", limits).expect("an address"));
         // Tells the provider how many slots there are, as connecting does.
         provider.window().await.expect("the server answers");
         if matches!(rules, Rules::Read) {
-            let ahead = |call: &Call| {
-                Call::new(call.role, &[call.messages[0].clone(), message(Speaker::User, "Wait.")])
+            let ahead = |(role, sent): &Call| match sent {
+                Sent::Afresh(messages) => {
+                    Some((*role, Sent::Afresh(vec![messages[0].clone(), message(Speaker::User, "Wait.")])))
+                }
+                Sent::Behind(_) => None,
             };
             println!("(before the task)");
-            measure(&provider, &calls.iter().map(ahead).collect::<Vec<_>>()).await;
+            measure(&provider, &calls.iter().filter_map(ahead).collect::<Vec<_>>()).await;
         }
         println!("{name}");
         let began = std::time::Instant::now();

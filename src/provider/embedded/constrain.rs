@@ -11,9 +11,6 @@ use toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
 
 use crate::provider::{ChatRequest, layout};
 
-/// What may stand between the words of an answer in JSON: without a limit, a small model that has
-/// lost its way writes blanks until the answer is full.
-const BETWEEN: &str = "\\n {0,20}| ";
 /// Bytes of a token; longer ones are never allowed. The longest in use are runs of 128 blanks.
 const MOST_BYTES: usize = 1024;
 
@@ -102,7 +99,10 @@ impl Constrainer {
             (Some(schema), _) => {
                 let mut json = schema.json.clone();
                 if let Some(fields) = json.as_object_mut() {
-                    fields.insert("x-guidance".into(), serde_json::json!({"whitespace_pattern": BETWEEN}));
+                    // One spelling, as in `layout::json`: most of it need not be sampled then, and a small model
+                    // that has lost its way cannot write blanks until the answer is full.
+                    let spelling = serde_json::json!({"whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "});
+                    fields.insert("x-guidance".into(), spelling);
                 }
                 TopLevelGrammar::from_json_schema(json)
             }

@@ -126,8 +126,8 @@ fn a_schema_lets_only_its_own_json_through() {
     let good = r#"{"analysis": "a é \"q\" 😀", "questions": [], "steps": [{"action": "edit", "file": "a.py", "symbol": "", "target": "", "task": "t"}]}"#;
     assert_eq!(writes(&constrainer, &request, good), Some(true));
     assert_eq!(writes(&constrainer, &request, &good[..40]), Some(false));
-    let pretty = "{\n  \"analysis\": \"a\",\n  \"questions\": [],\n  \"steps\": []\n}";
-    assert_eq!(writes(&constrainer, &request, pretty), Some(true));
+    let llama_cpp = crate::provider::layout::grammar(&request).unwrap().gbnf;
+    assert_eq!(layout::blocks::tests::writes(&llama_cpp, good), Some(true), "one spelling everywhere");
     for bad in [
         "Sure! {",
         "```json",
@@ -135,8 +135,10 @@ fn a_schema_lets_only_its_own_json_through() {
         "{\"steps\"",
         "{\"analysis\": 1",
         "{\"analysis\": \"a\"}",
-        "{      ",
-        "{\n\n",
+        "{ ",
+        "{\n",
+        "{\"analysis\":\"",
+        r#"{"analysis": "a","#,
         r#"{"analysis": "a", "questions": [], "steps": [{"action": "destroy""#,
         "{\"analysis\": \"a\nb\"",
     ] {
