@@ -30,11 +30,13 @@ pub enum Rule {
     /// Taken from what is generated, vendored, minified or a lock file.
     Origin,
     Changed,
+    /// Given when the others are counted, to files behind the best ones.
+    Together,
 }
 
 impl Rule {
     /// Every rule, in the order of the ledger.
-    pub const ALL: [Rule; 14] = [
+    pub const ALL: [Rule; 15] = [
         Rule::Tag,
         Rule::Mention,
         Rule::Frame,
@@ -49,6 +51,7 @@ impl Rule {
         Rule::Kind,
         Rule::Origin,
         Rule::Changed,
+        Rule::Together,
     ];
 
     /// The name for programs, as in JSON and, but for `kind` and `origin`, in `weights.toml`.
@@ -68,6 +71,7 @@ impl Rule {
             Rule::Kind => "kind",
             Rule::Origin => "origin",
             Rule::Changed => "changed",
+            Rule::Together => "together",
         }
     }
 
@@ -88,6 +92,7 @@ impl Rule {
             Rule::Kind => "kind of file",
             Rule::Origin => "origin of file",
             Rule::Changed => "changed in git",
+            Rule::Together => "changed together",
         }
     }
 }

@@ -63,6 +63,7 @@ mod seen;
 mod snapshot;
 mod store;
 mod text;
+mod together;
 mod token;
 mod update;
 mod upkeep;

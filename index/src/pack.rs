@@ -179,7 +179,7 @@ fn offers(ranking: &Ranking, material: &BTreeMap<Slot, Material>, weights: &Pack
     offers
 }
 
-/// Probability of each file by rank: the softmax of its points. The owner's own signals are left
+/// Probability of each file by rank: the softmax of its evidence. The owner's own signals are left
 /// out of it, for they would leave nothing to the others; they lift a file to the best instead.
 fn shares(ranking: &Ranking, material: &BTreeMap<Slot, Material>, temperature: f64) -> Vec<(usize, f64)> {
     let files: Vec<usize> =
@@ -191,7 +191,7 @@ fn shares(ranking: &Ranking, material: &BTreeMap<Slot, Material>, temperature: f
         .zip(&evidence)
         .map(|(rank, evidence)| {
             let file = &ranking.files[*rank];
-            let lifted = if file.points > file.evidence() { best } else { *evidence };
+            let lifted = if file.is_meant() { best } else { *evidence };
             ((lifted - best) / temperature).exp()
         })
         .collect();

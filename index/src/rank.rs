@@ -1,6 +1,7 @@
 //! Owns the ranking: from an analysed request and a snapshot to points by rule. It must not know
 //! budgets, and nothing in it may depend on document addresses or on the order of a map.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::IndexError;
@@ -12,6 +13,7 @@ use crate::origin::OriginKind;
 use crate::query::Query;
 use crate::snapshot::{Slot, Snapshot};
 use crate::text::In;
+use crate::together;
 use crate::weights::Weights;
 
 /// Words named in one line of the ledger.
@@ -31,13 +33,20 @@ pub struct Ranked {
 }
 
 impl Ranked {
-    /// Points without what the owner's tag or mention gave.
+    /// Points without what the owner's tag or mention gave, and without those that only order the
+    /// places behind the best: a commit of two files says nothing of their passages.
     pub fn evidence(&self) -> f64 {
         self.rules
             .iter()
-            .filter(|rule| !matches!(rule.rule, Rule::Tag | Rule::Mention))
+            .filter(|rule| !matches!(rule.rule, Rule::Tag | Rule::Mention | Rule::Together))
             .map(|rule| rule.points)
             .sum()
+    }
+
+    /// Whether the owner's tag or mention gave points.
+    pub fn is_meant(&self) -> bool {
+        let by_owner = |rule: &RulePoints| matches!(rule.rule, Rule::Tag | Rule::Mention);
+        self.rules.iter().any(|rule| by_owner(rule) && rule.points > 0.0)
     }
 }
 
@@ -154,9 +163,14 @@ pub fn rank(
             }
         })
         .collect();
-    // Slots ascend by path: the path breaks every tie.
-    files.sort_by(|a, b| b.points.total_cmp(&a.points).then(a.slot.cmp(&b.slot)));
+    files.sort_by(by_points);
+    together::lift(snapshot, &mut files, weights);
     Ok(Ranking { files, terms, unknown_tags })
+}
+
+/// The order of a ranking. Slots ascend by path: the path breaks every tie.
+pub(crate) fn by_points(a: &Ranked, b: &Ranked) -> Ordering {
+    b.points.total_cmp(&a.points).then(a.slot.cmp(&b.slot))
 }
 
 /// Takes points from kinds of files the request is not about and from files that are not written

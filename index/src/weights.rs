@@ -37,6 +37,7 @@ pub struct Rules {
     pub path_suffix: f64,
     pub basename: f64,
     pub changed: f64,
+    pub together: f64,
 }
 
 /// Factors on the sum of a candidate's points.
@@ -144,6 +145,7 @@ impl Weights {
             Rule::Definition => &mut rules.definition,
             Rule::DefinitionTokens => &mut rules.definition_tokens,
             Rule::Changed => &mut rules.changed,
+            Rule::Together => &mut rules.together,
             Rule::Kind => {
                 self.discount = Discount { test: 1.0, document: 1.0, configuration: 1.0, ..self.discount };
                 return self;

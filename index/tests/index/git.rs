@@ -1,6 +1,6 @@
 //! What git adds, and that no state of it is a failure.
 
-use countersign_index::Rule;
+use countersign_index::{Context, Rule, Weights};
 
 use crate::support::{Tree, context, ranked, update};
 
@@ -168,4 +168,81 @@ fn nothing_of_the_repository_runs() {
     let index = tree.index();
     assert_eq!(index.files().unwrap()[0].git.as_deref(), Some("modified"));
     assert!(!mark.exists());
+}
+
+/// Five files that say "flux" ever less often, and four that say it once, in a history that touches
+/// `d.py` together with the first.
+fn best_and_others() -> Tree {
+    let tree = Tree::empty();
+    for place in 1..=5 {
+        tree.write(&format!("best{place}.py"), "flux = 1\n".repeat(20 - 3 * place));
+    }
+    for name in ["b", "c", "d", "test_e"] {
+        tree.write(&format!("{name}.py"), "flux = 1\n\nother = 2\n");
+    }
+    tree.git(&["init", "-q"]);
+    tree.commit("start", START);
+    tree
+}
+
+#[test]
+fn what_changed_together_with_the_best_comes_nearer_and_the_best_stand() {
+    let tree = best_and_others();
+    for round in 1..=3 {
+        tree.write("best1.py", format!("{}# {round}\n", "flux = 1\n".repeat(17)));
+        for name in ["d.py", "test_e.py"] {
+            tree.write(name, format!("flux = 1\n\nother = {}\n", 2 + round));
+        }
+        tree.commit("unrelated", START + round);
+    }
+    let mut index = tree.index();
+    let found = context(&index, "flux", 400);
+    let best = ["best1.py", "best2.py", "best3.py", "best4.py", "best5.py"];
+    let paths = ranked(&found);
+    assert_eq!(paths[..5], best);
+    assert_eq!(paths[5..], ["d.py", "b.py", "c.py", "test_e.py"], "equals stand by path");
+    let rule = found.ledger.candidates[5].rules.last().unwrap();
+    assert_eq!((rule.rule, rule.detail.as_str()), (Rule::Together, "best1.py, 4 commits"));
+    assert!(found.ledger.candidates[4].points > found.ledger.candidates[5].points);
+    let is_lifted =
+        |at: usize| found.ledger.candidates[at].rules.iter().any(|rule| rule.rule == Rule::Together);
+    assert!((0..5).all(|at| !is_lifted(at)) && !is_lifted(8), "neither the best nor what is ranked down");
+    index.set_weights(Weights::built_in().unwrap().without(Rule::Together));
+    let without = context(&index, "flux", 400);
+    let paths = ranked(&without);
+    assert_eq!(paths[..5], best);
+    assert_eq!(paths[5..], ["b.py", "c.py", "d.py", "test_e.py"]);
+    let quoted = |found: &Context| {
+        let lines = found.pack.snippets.iter().map(|snippet| (snippet.path.clone(), snippet.start_line));
+        lines.collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(quoted(&found), quoted(&without), "the stage orders and quotes nothing else");
+}
+
+#[test]
+fn no_weight_moves_the_best_five() {
+    let tree = best_and_others();
+    for round in 0..6u64 {
+        for (at, name) in ["best1", "best2", "best3", "best4", "best5", "b", "c", "d"].iter().enumerate() {
+            if (at as u64 + 1) * (round + 3) % 5 < 2 {
+                let path = format!("{name}.py");
+                let before = std::fs::read_to_string(tree.root().join(&path)).unwrap();
+                tree.write(&path, format!("{before}# {round}\n"));
+            }
+        }
+        tree.commit("unrelated", START + 1 + round);
+    }
+    let mut index = tree.index();
+    let mut weights = Weights::built_in().unwrap();
+    let mut answers = Vec::new();
+    for together in [0.0, 2.0, 1e6] {
+        weights.rules.together = together;
+        index.set_weights(weights.clone());
+        let found = context(&index, "flux", 400);
+        let points: Vec<f64> = found.ledger.candidates.iter().map(|candidate| candidate.points).collect();
+        assert!(points.is_sorted_by(|a, b| a >= b), "{points:?}");
+        answers.push(ranked(&found).into_iter().take(5).map(str::to_owned).collect::<Vec<_>>());
+    }
+    assert_eq!(answers[0].len(), 5);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
 }
