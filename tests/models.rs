@@ -245,6 +245,35 @@ fn pain_08_the_cache_broken_on_each_turn() {
 }
 
 #[test]
+fn pain_08_findings_stand_behind_all_that_was_sent_before() {
+    const ASKS: &str = r#"{"analysis": "?", "questions": ["Where?"], "steps": []}"#;
+    const FOUND: &str = r#"{"action": "answer", "argument": "in version()"}"#;
+    let place = Place::new(GREETER);
+    let props = json!({"default_generation_settings": {"n_ctx": 8192}, "total_slots": 3});
+    let server = openai(props, |body| {
+        let system = body["messages"][0]["content"].as_str().unwrap();
+        let is_first = body["messages"].as_array().unwrap().len() == 2;
+        let text = match (is_plan(body), is_first) {
+            (true, true) => ASKS.to_owned(),
+            (true, false) => plan_text(),
+            (false, _) if system.contains("read-only tools") => FOUND.to_owned(),
+            (false, _) => SEARCH_GOOD.to_owned(),
+        };
+        events(&[json!({ "content": text })], body)
+    });
+    run(&place, &server, &[]).exits(0);
+    let chats = server.bodies("/chat/completions");
+    let slots: Vec<_> = chats.iter().map(|chat| chat["id_slot"].as_u64().unwrap()).collect();
+    assert_eq!(slots, [0, 1, 0, 2], "architect, explorer, architect, coder");
+    let messages = |at: usize| chats[at]["messages"].as_array().unwrap().clone();
+    let [first, again] = [messages(0), messages(2)];
+    assert_eq!(again[..2], first, "the request is not moved");
+    assert_eq!(again[2], json!({"role": "assistant", "content": ASKS}), "as it was written");
+    let found = again[3]["content"].as_str().unwrap();
+    assert!(again.len() == 4 && found.contains("in version()"), "{found}");
+}
+
+#[test]
 fn pain_09_malformed_json_ends_the_run() {
     let place = Place::new(GREETER);
     let python = "Sure!\n{'analysis': 'a', 'questions': None, 'steps': [{'action': 'edit', 'file': 'greeter/cli.py', 'symbol': 'version', 'task': 'return 2.0',},],}";

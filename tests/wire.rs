@@ -142,7 +142,7 @@ fn while_its_owner_types_a_session_has_the_rules_read() {
 }
 
 #[test]
-fn llama_cpp_gets_a_grammar_for_blocks_and_may_refuse_it() {
+fn llama_cpp_gets_grammars_for_json_and_for_blocks_and_may_refuse_them() {
     for refuses in [false, true] {
         let place = Place::new(GREETER);
         let server = Server::start(move |asked| match asked.line.split(' ').nth(1).unwrap() {
@@ -165,12 +165,18 @@ fn llama_cpp_gets_a_grammar_for_blocks_and_may_refuse_it() {
         let run = run(&place, &["--url", &server.url]).exits(0);
         assert!(place.read("greeter/cli.py").contains("größer"));
         let chats = server.bodies("/chat/completions");
-        assert!(chats[0]["grammar"].is_null(), "a plan has a schema");
-        let grammar = chats[1]["grammar"].as_str().expect("blocks have a grammar");
-        assert!(grammar.contains(r#""greeter/cli.py\n<<<<<<< SEARCH\n""#), "{grammar}");
-        assert!(grammar.contains(r#"return \"1.0\""#), "{grammar}");
-        assert_eq!(chats.len(), if refuses { 3 } else { 2 }, "it is asked again once");
-        assert!(chats.last().unwrap()["grammar"].is_string() != refuses);
+        let plan = chats[0]["grammar"].as_str().expect("a plan has a grammar");
+        assert!(plan.contains(r#""{\"analysis\": ""#) && chats[0]["response_format"].is_null(), "{plan}");
+        if refuses {
+            assert_eq!(chats.len(), 3, "the plan is asked for again once");
+            assert!(chats[1..].iter().all(|chat| chat["grammar"].is_null()));
+            assert!(chats[1]["response_format"].is_object() && chats[2]["response_format"].is_null());
+        } else {
+            assert_eq!(chats.len(), 2);
+            let grammar = chats[1]["grammar"].as_str().expect("blocks have a grammar");
+            assert!(grammar.contains(r#""greeter/cli.py\n<<<<<<< SEARCH\n""#), "{grammar}");
+            assert!(grammar.contains(r#"return \"1.0\""#), "{grammar}");
+        }
         let said = run.events.iter().filter(|event| match event {
             countersign::protocol::Event::Warning { text } => text.contains("refused the grammar"),
             _ => false,

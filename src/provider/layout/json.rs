@@ -43,7 +43,7 @@ impl Writer {
             words.keys().map(String::as_str).filter(|word| *word != "description").collect();
         let has_only =
             |known: &[&str]| words.iter().all(|word| known.contains(word)) && words.contains(&known[0]);
-        if has_only(&["const"]) {
+        if has_only(&["const", "type"]) {
             return Some(literal(&one_line(&schema["const"])));
         }
         if has_only(&["enum", "type"]) {
@@ -183,6 +183,7 @@ mod tests {
         };
         let fixed = json!({"const": {"a": [1, "b"], "c": {}}});
         check(fixed, &[r#"{"a": [1, "b"], "c": {}}"#], &["{}"]);
+        check(json!({"const": "a", "type": "string", "description": "said"}), &[r#""a""#], &["a"]);
         check(json!({"enum": ["a", "a/b"], "type": "string"}), &[r#""a""#, r#""a/b""#], &["a", r#""b""#]);
         check(json!({"type": ["string", "null"]}), &["null", r#""""#], &["nul", "1"]);
         check(json!({"type": "integer", "minimum": 0}), &["0", "12", "-3"], &["", "1.5", "-"]);
