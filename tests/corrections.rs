@@ -61,6 +61,19 @@ fn an_import_and_a_mut_are_known_without_a_model() {
     );
 }
 
+/// For a type of another crate than the one that it compiles rustc only says what is missing.
+#[test]
+fn what_tests_beside_a_library_miss_is_derived() {
+    let tests =
+        "use shop::Price;\n\n#[test]\nfn equal() {\n    assert_eq!(Price::new(1), Price::new(1));\n}\n";
+    let place = Place::new(&[CRATE[0], CRATE[1], ("src/lib.rs", ""), ("tests/price.rs", tests)]);
+    let text = "pub struct Price {\n    cents: u32,\n}\n\nimpl Price {\n    pub fn new(cents: u32) -> Price {\n        Price { cents }\n    }\n\n    pub fn cents(&self) -> u32 {\n        self.cents\n    }\n}\n";
+    let answers = [plan(&[("edit", "src/lib.rs", "", "add prices")]), whole("src/lib.rs", text)];
+    let run = run(&place, &answers, &[], accept_all).exits(0);
+    assert!(!run.events.iter().any(|event| matches!(event, Event::RepairStarted { .. })));
+    assert_eq!(place.read("src/lib.rs"), format!("#[derive(Debug, PartialEq)]\n{text}"));
+}
+
 #[test]
 fn what_the_compiler_has_no_answer_to_is_the_models() {
     let place = shop();

@@ -5,11 +5,14 @@
 //! `cargo fix` takes only what is surely right, and only what compiles already; what is taken here is checked
 //! afterwards in any case.
 
+mod derive;
+
 use std::ops::Range;
 
 use serde::Deserialize;
 
 use super::Check;
+use derive::Missing;
 
 /// Verbs of cargo that compile.
 const VERBS: [&str; 4] = ["test", "check", "build", "clippy"];
@@ -30,6 +33,17 @@ pub struct Told {
     pub errors: usize,
     /// At most one for each error.
     pub corrections: Vec<Correction>,
+    /// Of errors for which nothing is offered.
+    missing: Missing,
+}
+
+impl Told {
+    /// What there is to correct in the file of this path and text: what the compiler offers, and the traits that it
+    /// misses of types that are declared there.
+    pub fn in_file(&self, path: &str, text: &str) -> Vec<Correction> {
+        let offered = self.corrections.iter().filter(|correction| correction.file == path).cloned();
+        offered.chain(self.missing.in_file(path, text)).collect()
+    }
 }
 
 /// The check that only compiles and tells what it would correct; `None` for what is no such compiler.
@@ -63,6 +77,8 @@ struct Line {
 #[derive(Deserialize)]
 struct Message {
     level: String,
+    #[serde(default)]
+    message: String,
     rendered: Option<String>,
     #[serde(default)]
     spans: Vec<Span>,
@@ -107,7 +123,11 @@ pub fn told(output: &str) -> Told {
         told.errors += 1;
         let offered = message.children.iter().filter_map(|child| offer(&child.spans));
         // The surest; of equals the first.
-        let Some((sureness, correction)) = offered.min_by_key(|(sureness, _)| *sureness) else { continue };
+        let Some((sureness, correction)) = offered.min_by_key(|(sureness, _)| *sureness) else {
+            let notes = message.children.iter().map(|child| child.message.as_str());
+            std::iter::once(message.message.as_str()).chain(notes).for_each(|said| told.missing.hear(said));
+            continue;
+        };
         let corrections =
             if sureness < Applicability::Unspecified { &mut told.corrections } else { &mut unsure };
         if !corrections.iter().any(|other| other.overlaps(&correction)) {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::check::suggest::{self, Correction};
+use crate::check::suggest::{self, Told};
 use crate::check::{Place, Ran, tally};
 use crate::edit::{Overlay, PatchSet};
 use crate::message::{Step, StepAction};
@@ -206,7 +206,7 @@ impl Maker<'_> {
         let (mut draft, mut corrected) = (checked.draft.clone(), BTreeMap::new());
         for _ in 0..MOST_CORRECTED {
             let mut next = draft.clone();
-            let files = correct(&mut next, &told.corrections, &checked.patch);
+            let files = correct(&mut next, &told, &checked.patch);
             if files.is_empty() {
                 break;
             }
@@ -246,16 +246,15 @@ impl Maker<'_> {
     }
 }
 
-/// Makes corrections in files that `patch` changes; gives the number of places in each. A file that a gate
+/// Corrects files that `patch` changes; gives the number of places in each. A file that a gate
 /// says no to stays as it is.
-fn correct(draft: &mut Draft, corrections: &[Correction], patch: &PatchSet) -> BTreeMap<String, u32> {
+fn correct(draft: &mut Draft, told: &Told, patch: &PatchSet) -> BTreeMap<String, u32> {
     let mut places = BTreeMap::new();
     for file in patch.files() {
         let path = file.path();
-        let mine: Vec<&Correction> =
-            corrections.iter().filter(|correction| correction.file == path).collect();
         let Ok(Some(text)) = draft.overlay.read(path) else { continue };
-        let new = suggest::corrected(&text, mine.iter().copied());
+        let mine = told.in_file(path, &text);
+        let new = suggest::corrected(&text, &mine);
         let Some(new) = new.filter(|new| *new != text) else { continue };
         if draft.overlay.correct(path, &new).is_ok() {
             places.insert(path.to_owned(), mine.len() as u32);
