@@ -213,6 +213,33 @@ fn what_does_not_compile_is_written_anew_by_what_its_tests_state() {
     assert!(place.read("src/lib.rs").contains("of * 2"));
 }
 
+/// To run again what does not end would cost its whole time, and its text says what it asks for.
+#[test]
+fn what_does_not_end_is_written_anew_without_being_run_again() {
+    let told = "mend it\n     Running tests/double.rs (target/debug/deps/double-1)\n\nrunning 1 test\ntest doubles has been running for over 60 seconds\n[the check was ended: it ran longer than 180 seconds]\n";
+    let check = "grep -q 'of . 2' src/lib.rs && exit 0\necho 'test doubles ... FAILED'\nexit 101\n";
+    let lib = "pub fn double(of: i32) -> i32 {\n    let mut x = of;\n    loop {\n        x += 1;\n    }\n}\n";
+    let tests = "use a::double;\n\n#[test]\nfn doubles() {\n    assert_eq!(double(3), 6);\n}\n";
+    let place = Place::new(&[("check.sh", check), ("src/lib.rs", lib), ("tests/double.rs", tests)]);
+    let anew = json!({
+        "role": "coder",
+        "expect": ["- doubles: `double(3)` must give 6\n", "    todo!()\n}\n"],
+        "text": "src/lib.rs\n```\npub fn double(of: i32) -> i32 {\n    of * 2\n}\n```\n",
+    });
+    let planned = plan(&[("edit", "src/lib.rs", "double", "mend it")]);
+    let script = [planned.clone(), anew];
+    let run = place.run_json(&script, &["--check", "sh check.sh", told], accept_all).exits(0);
+    let checks = run.events.iter().filter(|event| matches!(event, Event::CheckFinished { .. })).count();
+    assert_eq!(checks, 2, "of the answer, before and after");
+    assert!(place.read("src/lib.rs").contains("of * 2"));
+
+    // Where nothing could judge the answers, it is a step like any other.
+    let plain = Place::new(&[("src/lib.rs", lib), ("tests/double.rs", tests)]);
+    let edit = replace("src/lib.rs", "        x += 1;", "        return x * 2;");
+    let run = plain.run_json(&[planned, edit], &[told], accept_all).exits(0);
+    assert!(!run.events.iter().any(|event| matches!(event, Event::RepairStarted { .. })));
+}
+
 /// A repair that helps is more than nothing.
 #[test]
 fn where_no_repair_passes_the_nearest_is_offered() {

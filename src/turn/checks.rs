@@ -88,6 +88,11 @@ impl Signer {
         }
     }
 
+    /// Whether there is a check that may run.
+    pub(super) async fn can_check(&self) -> Result<bool, Stop> {
+        Ok(!self.approved_checks().await?.is_empty())
+    }
+
     async fn ask_about_checks(&self, checks: &[Check]) -> Result<CheckAnswer, Stop> {
         let sandbox = self.runner.sandbox().await?;
         let views: Vec<CheckView> = checks.iter().map(check_view).collect();

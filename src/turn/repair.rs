@@ -38,9 +38,14 @@ pub(super) struct Failed {
 
 impl Failed {
     pub fn of(ran: &Ran, draft: &Draft) -> Failed {
-        let essence = check::essence(&ran.output, OUTPUT_BYTES);
+        Failed::said(&ran.output, draft)
+    }
+
+    /// Of what a check printed on a draft.
+    fn said(output: &str, draft: &Draft) -> Failed {
+        let essence = check::essence(output, OUTPUT_BYTES);
         let (mut told, mut examples) = (String::new(), Vec::new());
-        for line in code::in_short(&ran.output, &draft.overlay) {
+        for line in code::in_short(output, &draft.overlay) {
             if told.len() + line.len() > OUTPUT_BYTES {
                 break;
             }
@@ -60,8 +65,11 @@ impl Maker<'_> {
         let request = &self.job.request.text;
         let tells = check::tells_a_failure(request);
         let can_be_shown = tells || check::says_that_tests_fail(request);
-        if !self.desk.parts.early_checks || !can_be_shown || check::tells_of_no_end(request) {
+        if !self.desk.parts.early_checks || !can_be_shown {
             return Ok(None);
+        }
+        if check::tells_of_no_end(request) {
+            return self.rewritten().await;
         }
         let tree = self.tree()?;
         let patch = tree.overlay.patch();
@@ -74,6 +82,27 @@ impl Maker<'_> {
         }
         let repaired = self.repaired(checked).await?;
         Ok(Some(repaired).filter(|repaired| !repaired.patch.is_empty()))
+    }
+
+    /// The steps written anew by what their tests ask for, for a request that tells of a check without an end: to
+    /// run it again would cost its whole time. `None` where no check can judge the answers, no test can be read, or
+    /// no answer changes anything.
+    async fn rewritten(&self) -> Result<Option<Checked>, Stop> {
+        let tree = self.tree()?;
+        let mut examples = self.stated(&tree).await?;
+        examples.truncate(MOST_EXAMPLES);
+        if examples.is_empty() || !self.desk.signer.can_check().await? {
+            return Ok(None);
+        }
+        self.desk.events.emit(Event::RepairStarted { attempt: 1, of: 1 });
+        let failure = Failed::said(&self.job.request.text, &tree);
+        let mut tried = vec![tree.overlay.patch().digest()];
+        let notes = Notes { anew: true, examples, ..Notes::default() };
+        let drafts = self.mended(tree, &failure, notes).await?;
+        match self.nearest(drafts, &mut tried).await? {
+            Some(nearest) => Ok(Some(self.repaired(nearest).await?)),
+            None => Ok(None),
+        }
     }
 
     /// The draft itself if its check passed, or one that the Coder made with the check's output, if that
