@@ -22,30 +22,26 @@ pub struct Word<'a> {
 
 /// The words of a text, in order.
 pub fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
-    let mut rest = 0;
+    let mut at = 0;
     std::iter::from_fn(move || {
-        let start = find(text, rest, true)?;
-        let end = find(text, start, false).unwrap_or(text.len());
-        rest = end;
-        Some(Word { text: &text[start..end], start })
+        while let Some((false, length)) = character(text, at) {
+            at += length;
+        }
+        let start = at;
+        while let Some((true, length)) = character(text, at) {
+            at += length;
+        }
+        (start < at).then(|| Word { text: &text[start..at], start })
     })
 }
 
-/// Where, from byte `at` on, the first character stands that is part of a word, or that is none.
-fn find(text: &str, mut at: usize, in_word: bool) -> Option<usize> {
-    let bytes = text.as_bytes();
-    while let Some(&byte) = bytes.get(at) {
-        // Nearly all source is ASCII, and all of it is read so.
-        let (is_word, length) = match byte {
-            byte if byte.is_ascii() => (byte == b'_' || byte.is_ascii_alphanumeric(), 1),
-            _ => text[at..].chars().next().map_or((false, 1), |c| (is_word(c), c.len_utf8())),
-        };
-        if is_word == in_word {
-            return Some(at);
-        }
-        at += length;
+/// Whether the character at byte `at` is part of a word, and its bytes. Nearly all source is ASCII, and
+/// all of it is read by this.
+fn character(text: &str, at: usize) -> Option<(bool, usize)> {
+    match *text.as_bytes().get(at)? {
+        byte if byte.is_ascii() => Some((byte == b'_' || byte.is_ascii_alphanumeric(), 1)),
+        _ => text[at..].chars().next().map(|c| (is_word(c), c.len_utf8())),
     }
-    None
 }
 
 /// Marks belong to the letter before them: vowels of Hindi and Thai are such.
