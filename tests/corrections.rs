@@ -74,6 +74,19 @@ fn what_tests_beside_a_library_miss_is_derived() {
     assert_eq!(place.read("src/lib.rs"), format!("#[derive(Debug, PartialEq)]\n{text}"));
 }
 
+/// A failure that a request tells of is corrected in the tree, where that is all it takes.
+#[test]
+fn what_does_not_compile_in_the_tree_needs_no_model_either() {
+    let tests = "use shop::Price;\n\n#[test]\nfn equal() {\n    assert_eq!(Price(1), Price(1));\n}\n";
+    let text = "pub struct Price(pub u32);\n";
+    let place = Place::new(&[CRATE[0], CRATE[1], ("src/lib.rs", text), ("tests/price.rs", tests)]);
+    let mut command = place.json(&[plan(&[("edit", "src/lib.rs", "", "mend it")])]);
+    command.envs(cargo_folders()).args(["--check", "cargo test --offline"]);
+    command.arg("mend it\nerror[E0277]: `Price` doesn't implement `Debug`\n");
+    converse(command, accept_all).exits(0);
+    assert_eq!(place.read("src/lib.rs"), format!("#[derive(Debug, PartialEq)]\n{text}"));
+}
+
 #[test]
 fn what_the_compiler_has_no_answer_to_is_the_models() {
     let place = shop();

@@ -185,11 +185,21 @@ impl Maker<'_> {
     }
 
     pub(super) async fn checked(&self, draft: Draft, patch: PatchSet) -> Result<Checked, Stop> {
+        let judged = self.judged(draft, patch).await?;
+        self.compiling(judged).await
+    }
+
+    /// What checks say of a draft as it is.
+    pub(super) async fn judged(&self, draft: Draft, patch: PatchSet) -> Result<Checked, Stop> {
         let checks = match self.desk.parts.early_checks {
             true => self.desk.signer.check(Place::Scratch, &patch).await?,
             false => Vec::new(),
         };
-        let checked = Checked { draft, patch, checks, corrected: BTreeMap::new() };
+        Ok(Checked { draft, patch, checks, corrected: BTreeMap::new() })
+    }
+
+    /// The draft itself, or where it does not compile, one that the compiler has corrected.
+    pub(super) async fn compiling(&self, checked: Checked) -> Result<Checked, Stop> {
         let fails = |ran: &Ran| !ran.result.passed && suggest::could_not_compile(&ran.output);
         match self.desk.parts.corrections && checked.checks.iter().any(fails) {
             true => self.corrected(checked).await,
@@ -203,10 +213,14 @@ impl Maker<'_> {
         let signer = &self.desk.signer;
         let Some(telling) = signer.telling().await? else { return Ok(checked) };
         let mut told = signer.told(&telling, &checked.patch).await?;
+        // What the plan is about may be corrected, too, when nothing is changed yet.
+        let planned = self.steps_of(|_| true).into_iter().map(|(_, step)| step.file.clone());
+        let changed = checked.patch.files().iter().map(|file| file.path().to_owned());
+        let paths: BTreeSet<String> = planned.chain(changed).collect();
         let (mut draft, mut corrected) = (checked.draft.clone(), BTreeMap::new());
         for _ in 0..MOST_CORRECTED {
             let mut next = draft.clone();
-            let files = correct(&mut next, &told, &checked.patch);
+            let files = correct(&mut next, &told, &paths);
             if files.is_empty() {
                 break;
             }
@@ -246,12 +260,11 @@ impl Maker<'_> {
     }
 }
 
-/// Corrects files that `patch` changes; gives the number of places in each. A file that a gate
+/// Corrects these files; gives the number of places in each. A file that a gate
 /// says no to stays as it is.
-fn correct(draft: &mut Draft, told: &Told, patch: &PatchSet) -> BTreeMap<String, u32> {
+fn correct(draft: &mut Draft, told: &Told, paths: &BTreeSet<String>) -> BTreeMap<String, u32> {
     let mut places = BTreeMap::new();
-    for file in patch.files() {
-        let path = file.path();
+    for path in paths {
         let Ok(Some(text)) = draft.overlay.read(path) else { continue };
         let mine = told.in_file(path, &text);
         let new = suggest::corrected(&text, &mine);

@@ -73,13 +73,15 @@ impl Maker<'_> {
         }
         let tree = self.tree()?;
         let patch = tree.overlay.patch();
-        let checked = self.checked(tree, patch).await?;
+        let judged = self.judged(tree, patch).await?;
         // Who quotes no failure means any.
         let shows_it =
             |ran: &Ran| !ran.result.passed && (!tells || check::tells_the_same(request, &ran.output));
-        if !checked.checks.iter().any(shows_it) {
+        if !judged.checks.iter().any(shows_it) {
             return Ok(None);
         }
+        // Which may be all that it takes.
+        let checked = self.compiling(judged).await?;
         let repaired = self.repaired(checked).await?;
         Ok(Some(repaired).filter(|repaired| !repaired.patch.is_empty()))
     }
