@@ -138,7 +138,7 @@ fn a_schema_lets_only_its_own_json_through() {
         "{ ",
         "{\n",
         "{\"analysis\":\"",
-        r#"{"analysis": "a","#,
+        r#"{"analysis": "a","q"#,
         r#"{"analysis": "a", "questions": [], "steps": [{"action": "destroy""#,
         "{\"analysis\": \"a\nb\"",
     ] {
