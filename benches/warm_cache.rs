@@ -29,7 +29,6 @@ use serde_json::json;
 /// One call: who asks, and what is sent.
 type Call = (&'static str, Sent);
 
-#[derive(Clone)]
 enum Sent {
     /// A new conversation.
     Afresh(Vec<Message>),

@@ -54,6 +54,11 @@ impl Rule {
         Rule::Together,
     ];
 
+    /// Whether the owner's own word gives its points.
+    pub(crate) fn is_owners(self) -> bool {
+        matches!(self, Rule::Tag | Rule::Mention)
+    }
+
     /// The name for programs, as in JSON and, but for `kind` and `origin`, in `weights.toml`.
     pub fn key(self) -> &'static str {
         match self {

@@ -38,15 +38,14 @@ impl Ranked {
     pub fn evidence(&self) -> f64 {
         self.rules
             .iter()
-            .filter(|rule| !matches!(rule.rule, Rule::Tag | Rule::Mention | Rule::Together))
+            .filter(|rule| !rule.rule.is_owners() && rule.rule != Rule::Together)
             .map(|rule| rule.points)
             .sum()
     }
 
     /// Whether the owner's tag or mention gave points.
     pub fn is_meant(&self) -> bool {
-        let by_owner = |rule: &RulePoints| matches!(rule.rule, Rule::Tag | Rule::Mention);
-        self.rules.iter().any(|rule| by_owner(rule) && rule.points > 0.0)
+        self.rules.iter().any(|rule| rule.rule.is_owners() && rule.points > 0.0)
     }
 }
 
@@ -186,7 +185,7 @@ fn adjust(snapshot: &Snapshot, slot: Slot, query: &Query, weights: &Weights, rul
         _ => (1.0, ""),
     };
     let by_kind = (Rule::Kind, factor, detail.to_owned());
-    let is_meant = rules.iter().any(|rule| matches!(rule.rule, Rule::Tag | Rule::Mention));
+    let is_meant = rules.iter().any(|rule| rule.rule.is_owners());
     let by_origin = file.origin.as_ref().filter(|_| !is_meant).map(|origin| {
         let factor = match origin.kind {
             OriginKind::Generated => weights.discount.generated,
@@ -202,7 +201,7 @@ fn adjust(snapshot: &Snapshot, slot: Slot, query: &Query, weights: &Weights, rul
         // The second discount is taken from what the first one left.
         let evidence: f64 = rules
             .iter()
-            .filter(|rule| !matches!(rule.rule, Rule::Tag | Rule::Mention | Rule::Frame))
+            .filter(|rule| !rule.rule.is_owners() && rule.rule != Rule::Frame)
             .map(|rule| rule.points)
             .sum();
         let detail = format!("{detail}: x{factor}");

@@ -56,7 +56,7 @@ pub enum SchemaForm {
     None,
 }
 
-/// Whether answers in SEARCH/REPLACE blocks are held to what may be searched for.
+/// Whether answers are held to a grammar of ours: JSON, SEARCH/REPLACE blocks and whole code blocks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Holding {
